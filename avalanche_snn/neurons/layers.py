@@ -1,0 +1,250 @@
+"""Layers of spiking neurons over whole sequences, `[B, T, C] -> [B, T, H]`; no state outlives a call."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avalanche_snn.neurons.dynamics import (
+    NeuronParameters,
+    Step,
+    delayed_synaptic_step,
+    leaky_step,
+    run_reference,
+    synaptic_step,
+)
+from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
+from avalanche_snn.neurons.torch_kernel import Timing, run_torch
+
+#: Decays of the paper's network: 10 ms (synapse 5 ms) in steps of 1 ms.
+ALPHA = math.exp(-1 / 5)
+BETA = math.exp(-1 / 10)
+
+
+class SpikingLayer(nn.Module):
+    """Input weights, optional recurrent weights and a neuron: the base of `Leaky`, `Synaptic` and `DelayedSynaptic`.
+
+    The input projection is one matrix product over all time steps; only the neurons themselves step through time.
+
+    Args:
+        n_inputs: C, input features.
+        n_outputs: H, neurons.
+        neuron: constants of the neuron.
+        step: its dynamics.
+        timing: what the `torch` kernel needs to know of it; None where it cannot run this neuron.
+        recurrent: every neuron's spikes reach every neuron of the layer.
+        bias: a constant added to each neuron's current.
+        kernel: `"reference"` (step by step, autograd), `"torch"` (one function with hand-written back-propagation, the
+            same spikes and gradients, several times faster) or `"auto"` (the fastest that this neuron has).
+
+    Attributes:
+        weight: `[H, C]`.
+        bias: `[H]` or None.
+        recurrent_weight: `[H (to), H (from)]` or None.
+
+    Raises:
+        ValueError: sizes below 1, or a kernel that this neuron does not have.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        neuron: NeuronParameters,
+        step: Step,
+        timing: Timing | None,
+        *,
+        recurrent: bool,
+        bias: bool,
+        kernel: str,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if n_inputs < 1 or n_outputs < 1:
+            raise ValueError(f"{name}: wanted at least 1 input and 1 neuron, came {n_inputs} and {n_outputs}")
+        kernels = ("reference",) if timing is None else ("torch", "reference")
+        if kernel != "auto" and kernel not in kernels:
+            allowed = ", ".join(repr(known) for known in ("auto", *kernels))
+            raise ValueError(
+                f"{name} with reset_delay={neuron.reset_delay} has no kernel {kernel!r}: choose one of {allowed}"
+            )
+        self.n_inputs = n_inputs
+        self.n_outputs = n_outputs
+        self.neuron = neuron
+        self.kernel = kernels[0] if kernel == "auto" else kernel
+        self._step = step
+        self._timing = timing
+        self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs))
+        self.bias = nn.Parameter(torch.empty(n_outputs)) if bias else None
+        self.recurrent_weight = nn.Parameter(torch.empty(n_outputs, n_outputs)) if recurrent else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights, uniform within 1 / sqrt(fan in), as `torch.nn.Linear` (and so snnTorch's examples) do."""
+        for parameter, fan_in in (
+            (self.weight, self.n_inputs),
+            (self.recurrent_weight, self.n_outputs),
+            (self.bias, self.n_inputs),
+        ):
+            if parameter is not None:
+                bound = 1.0 / math.sqrt(fan_in)
+                nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the layer from rest over a batch of sequences.
+
+        Args:
+            x: `[B, T, C]`, any real dtype (cast to that of the weights), T >= 1.
+
+        Returns:
+            Spikes `[B, T, H]`, 0 or 1, in the dtype of the weights.
+
+        Raises:
+            ValueError: an input of another shape.
+        """
+        if x.dim() != 3 or x.shape[1] < 1 or x.shape[2] != self.n_inputs:
+            raise ValueError(
+                f"{type(self).__name__} wanted an input [B, T, {self.n_inputs}] with T >= 1, came {list(x.shape)}; "
+                f"give the layer (or the model) the number of input features that the data have"
+            )
+        currents = self._project(x.to(self.weight.dtype))
+        if self.kernel == "torch" and self._timing is not None:
+            spikes = run_torch(currents, self.recurrent_weight, self.neuron, self._timing)
+        else:
+            spikes = run_reference(self._step, currents, self.recurrent_weight, self.neuron)
+        return spikes.transpose(0, 1)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """`[B, T, C]` to currents `[T, B, H]` in the memory order of the input: moving them costs more than strides."""
+        time_major = x.transpose(0, 1)
+        if time_major.is_contiguous():  # the output of another spiking layer
+            return functional.linear(time_major, self.weight, self.bias)
+        return functional.linear(x, self.weight, self.bias).transpose(0, 1)
+
+    def extra_repr(self) -> str:
+        """Sizes and constants, for `print(model)`."""
+        neuron = self.neuron
+        decays = f"alpha={neuron.alpha:.4g}, beta={neuron.beta:.4g}" if neuron.alpha else f"beta={neuron.beta:.4g}"
+        reset = neuron.reset if neuron.reset_delay else f"{neuron.reset} at once"
+        return (
+            f"{self.n_inputs}, {self.n_outputs}, recurrent={self.recurrent_weight is not None}, "
+            f"bias={self.bias is not None}, {decays}, threshold={neuron.threshold:g}, reset={reset}, "
+            f"surrogate={neuron.surrogate}, kernel={self.kernel}"
+        )
+
+
+class Leaky(SpikingLayer):
+    """Leaky integrate-and-fire neurons; equations in `dynamics.leaky_step`, equal to snnTorch's `Leaky` and `RLeaky`.
+
+    `[B, T, C] -> [B, T, H]`. Arguments as in `SpikingLayer` and `NeuronParameters`.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        *,
+        recurrent: bool = False,
+        bias: bool = False,
+        beta: float = BETA,
+        threshold: float = 1.0,
+        reset: str = "subtract",
+        reset_delay: bool = True,
+        surrogate: str | Surrogate = "atan/2",
+        kernel: str = "auto",
+    ) -> None:
+        neuron = NeuronParameters(
+            beta=beta,
+            threshold=threshold,
+            reset=reset,
+            reset_delay=reset_delay,
+            surrogate=parse_surrogate(surrogate),
+        )
+        timing = Timing(loop=1, delay=0, clear_before_input=not recurrent) if reset_delay else None
+        super().__init__(n_inputs, n_outputs, neuron, leaky_step, timing, recurrent=recurrent, bias=bias, kernel=kernel)
+
+
+class Synaptic(SpikingLayer):
+    """Neurons with a synaptic current; equations in `dynamics.synaptic_step`, as snnTorch's `Synaptic`, `RSynaptic`.
+
+    `[B, T, C] -> [B, T, H]`. Arguments as in `SpikingLayer` and `NeuronParameters`.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        *,
+        recurrent: bool = False,
+        bias: bool = False,
+        alpha: float = ALPHA,
+        beta: float = BETA,
+        threshold: float = 1.0,
+        reset: str = "subtract",
+        reset_delay: bool = True,
+        surrogate: str | Surrogate = "atan/2",
+        kernel: str = "auto",
+    ) -> None:
+        neuron = NeuronParameters(
+            alpha=alpha,
+            beta=beta,
+            threshold=threshold,
+            reset=reset,
+            reset_delay=reset_delay,
+            surrogate=parse_surrogate(surrogate),
+        )
+        timing = Timing(loop=1, delay=0) if reset_delay else None
+        super().__init__(
+            n_inputs, n_outputs, neuron, synaptic_step, timing, recurrent=recurrent, bias=bias, kernel=kernel
+        )
+
+
+class DelayedSynaptic(SpikingLayer):
+    """The neurons of compressed latent replays (arXiv 2407.03111); equations in `dynamics.delayed_synaptic_step`.
+
+    `[B, T, C] -> [B, T, H]`. Spikes come two steps later than those of `Synaptic`, and its recurrent loop takes three
+    steps instead of one: with recurrence it is a neuron of its own. Defaults are the paper's: recurrent, no bias,
+    reset to zero, surrogate 1 / (100 |x| + 1)^2, both weights drawn from N(0, `weight_scale` / sqrt(fan in)).
+    Arguments as in `SpikingLayer` and `NeuronParameters`.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        *,
+        recurrent: bool = True,
+        bias: bool = False,
+        alpha: float = ALPHA,
+        beta: float = BETA,
+        threshold: float = 1.0,
+        reset: str = "zero",
+        surrogate: str | Surrogate = "fast_sigmoid/100",
+        weight_scale: float = 0.2,
+        kernel: str = "auto",
+    ) -> None:
+        neuron = NeuronParameters(
+            alpha=alpha, beta=beta, threshold=threshold, reset=reset, surrogate=parse_surrogate(surrogate)
+        )
+        self.weight_scale = weight_scale
+        super().__init__(
+            n_inputs,
+            n_outputs,
+            neuron,
+            delayed_synaptic_step,
+            Timing(loop=3, delay=2),
+            recurrent=recurrent,
+            bias=bias,
+            kernel=kernel,
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw new weights from N(0, `weight_scale` / sqrt(fan in)); a bias starts at 0."""
+        nn.init.normal_(self.weight, 0.0, self.weight_scale / math.sqrt(self.n_inputs))
+        if self.recurrent_weight is not None:
+            nn.init.normal_(self.recurrent_weight, 0.0, self.weight_scale / math.sqrt(self.n_outputs))
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
