@@ -1,0 +1,8 @@
+"""Spiking networks as ordinary modules that can be cut into a front and a back."""
+
+from avalanche_snn.models.cuttable import INPUT, CuttableSequential, cut
+from avalanche_snn.models.pooling import TimePooling
+from avalanche_snn.models.readouts import LeakyReadout
+from avalanche_snn.models.recurrent import RecurrentSNN
+
+__all__ = ["INPUT", "CuttableSequential", "LeakyReadout", "RecurrentSNN", "TimePooling", "cut"]

@@ -1,0 +1,268 @@
+"""Networks of named layers that can be cut in two, and whose `forward` takes rasters and latents alike.
+
+The front, up to and with the layer of the cut, is what latent replay freezes; what it puts out are the latents. They
+travel as packed bits, uint8 `[B, T', ceil(H/8), P]`: of rank 4 where rasters are of rank 3, so that a batch says by
+itself what it holds. A copy of the network (a teacher, a checkpoint) therefore understands latents as the network
+does, and nothing has to be switched on or off between training on latents and evaluating on rasters.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avalanche_snn.models.pooling import TimePooling
+from avalanche_snn.spikes import is_packed_batch, pack, planes_for, unpack
+
+INPUT = "input"
+_LARGEST_COUNT_OF_UNKNOWN_LAYERS = 255
+
+
+class CuttableSequential(nn.Sequential):
+    """An `nn.Sequential` over sequences that can be cut after a named layer.
+
+    Parameters keep the names that a plain `nn.Sequential` of the same layers gives them, from the start: what
+    regularising strategies store by name stays valid when the network is cut.
+
+    Shapes: rasters `[B, T, C]` (any dtype) or packed latents uint8 `[B, T', ceil(H/8), P]` -> logits `[B, K]`.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._front_length: int | None = None
+        self._front_frozen = False
+        self._n_latent_time_steps = 0
+        self._n_latent_features = 0
+        self._n_latent_planes = 1
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return one layer, or for a slice a `CuttableSequential` that shares the layers."""
+        if isinstance(index, slice):
+            return CuttableSequential(OrderedDict(list(self._modules.items())[index]))
+        return super().__getitem__(index)
+
+    def cut(self, after: str, example: Tensor) -> None:
+        """Cut the network after the layer named `after`, and after its time pooling if it has one.
+
+        Args:
+            after: a layer's name, as `named_children` gives it.
+            example: rasters `[B, T, C]` that are put through the front once, in evaluation mode, to learn the shape
+                of the latents and to see that they are spikes or spike counts.
+
+        Raises:
+            ValueError: there is no such layer, it is the last one, or its output is not `[B, T', H]` of whole
+                numbers from 0 to 255.
+        """
+        self._front_length = front_length(self, after)
+        try:
+            latents = self.front(example)
+            self._check_latents(latents, after)
+        except (ValueError, RuntimeError):
+            self._front_length = None
+            raise
+        self._n_latent_time_steps, self._n_latent_features = latents.shape[1:]
+        largest = self._largest_count_by_design()
+        if largest is None or latents.max() > largest:
+            largest = _LARGEST_COUNT_OF_UNKNOWN_LAYERS if latents.max() > 1 else 1
+        self._n_latent_planes = planes_for(largest)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether `cut` has been called."""
+        return self._front_length is not None
+
+    @property
+    def front_is_frozen(self) -> bool:
+        """Whether `freeze_front` has been called."""
+        return self._front_frozen
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """Time steps and features of one sample's latents, `(T', H)`."""
+        self._require_cut()
+        return self._n_latent_time_steps, self._n_latent_features
+
+    @property
+    def largest_latent(self) -> int:
+        """The largest value that a packed latent can hold: 1 for spikes, more for spike counts."""
+        self._require_cut()
+        return int(2**self._n_latent_planes - 1)
+
+    def front(self, rasters: Tensor) -> Tensor:
+        """Put rasters `[B, T, C]` through the front alone -> latents `[B, T', H]`, in evaluation mode, no gradient."""
+        modes = [(module, module.training) for layer in self._front_layers() for module in layer.modules()]
+        for module, _ in modes:
+            module.training = False
+        try:
+            with torch.no_grad():
+                return self._run_front(rasters)
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def back(self, latents: Tensor) -> Tensor:
+        """Put latents `[B, T', H]` (float) through the back -> logits `[B, K]`."""
+        for layer in self._layers()[self._require_cut() :]:
+            latents = layer(latents)
+        return latents
+
+    def encode(self, rasters: Tensor) -> Tensor:
+        """Put rasters `[B, T, C]` through the front and pack what comes out: uint8 `[B, T', ceil(H/8), P]`.
+
+        Raises:
+            ValueError: the latents are not whole numbers that fit into `largest_latent`.
+        """
+        return pack(self.front(rasters), self._n_latent_planes)
+
+    def decode(self, packed: Tensor) -> Tensor:
+        """Unpack what `encode` returned -> latents `[B, T', H]` in the dtype of the network's weights."""
+        self._require_cut()
+        return unpack(packed, self._n_latent_features, self._dtype())
+
+    def repack(self, latents: Tensor) -> Tensor:
+        """Pack latents `[B, T', H]`, wherever they come from, as `encode` packs them."""
+        self._require_cut()
+        return pack(latents, self._n_latent_planes)
+
+    def freeze_front(self) -> None:
+        """Freeze the front: no gradient, and evaluation mode (still batch statistics, no dropout) from now on."""
+        for layer in self._front_layers():
+            for parameter in layer.parameters():
+                parameter.requires_grad_(False)
+                # Weight decay and momentum move whatever still has a gradient.
+                parameter.grad = None
+            layer.eval()
+        self._front_frozen = True
+
+    def front_state(self) -> dict[str, Tensor]:
+        """Return the front's parameters and buffers by name; the tensors are the network's own, not copies."""
+        names = list(self._modules)[: self._require_cut()]
+        return {
+            name: tensor
+            for name, tensor in self.state_dict(keep_vars=True).items()
+            if name.split(".", maxsplit=1)[0] in names
+        }
+
+    def train(self, mode: bool = True) -> CuttableSequential:
+        """Set training mode; a frozen front stays in evaluation mode."""
+        super().train(mode)
+        if self._front_frozen:
+            for layer in self._front_layers():
+                layer.eval()
+        return self
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Classify rasters `[B, T, C]` or packed latents uint8 `[B, T', ceil(H/8), P]` -> logits `[B, K]`.
+
+        Raises:
+            ValueError: packed latents came, but the network is not cut or its latents have another shape.
+        """
+        if is_packed_batch(batch):
+            if not self.is_cut:
+                raise ValueError(
+                    f"Packed latents {list(batch.shape)} came, but this network is not cut: call cut(after, example)."
+                )
+            return self.back(self.decode(batch))
+        if self._front_frozen:
+            with torch.no_grad():
+                latents = self._run_front(batch)
+            return self.back(latents)
+        values = self._as_floats(batch)
+        for layer in self._layers():
+            values = layer(values)
+        return values
+
+    def _layers(self) -> list[nn.Module]:
+        return list(self._modules.values())
+
+    def _front_layers(self) -> list[nn.Module]:
+        return self._layers()[: self._require_cut()]
+
+    def _run_front(self, rasters: Tensor) -> Tensor:
+        values = self._as_floats(rasters)
+        for layer in self._front_layers():
+            values = layer(values)
+        return values
+
+    def _require_cut(self) -> int:
+        if self._front_length is None:
+            raise ValueError("This network is not cut into front and back yet: call cut(after, example) first.")
+        return self._front_length
+
+    def _dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
+
+    def _as_floats(self, rasters: Tensor) -> Tensor:
+        return rasters.to(self._dtype())
+
+    def _largest_count_by_design(self) -> int | None:
+        """Return the largest count that known layers at the end of the front can put out, None where unknown."""
+        largest = 1
+        for layer in reversed(self._front_layers()):
+            if not isinstance(layer, TimePooling):
+                return largest
+            if layer.mode == "count":
+                largest *= layer.window
+        return None
+
+    @staticmethod
+    def _check_latents(latents: Tensor, after: str) -> None:
+        if latents.dim() != 3:
+            raise ValueError(
+                f"Latents after layer {after!r} must be [B, T, H], but {list(latents.shape)} came: "
+                "cut after a layer that puts out sequences."
+            )
+        if (latents < 0).any() or (latents > _LARGEST_COUNT_OF_UNKNOWN_LAYERS).any() or (latents % 1 != 0).any():
+            raise ValueError(
+                f"Latents after layer {after!r} must be spikes or spike counts (whole numbers from 0 to "
+                f"{_LARGEST_COUNT_OF_UNKNOWN_LAYERS}), but values from {latents.min().item():g} to "
+                f"{latents.max().item():g} came: cut after a spiking layer."
+            )
+
+
+def front_length(model: nn.Sequential, after: str) -> int:
+    """Return how many layers the front has when `model` is cut after the layer named `after`.
+
+    Raises:
+        ValueError: there is no such layer, or nothing would be left for the back.
+    """
+    names = list(model._modules)
+    if after not in names:
+        raise ValueError(f"There is no layer {after!r} to cut after; this network has {_listed(names[:-1])}.")
+    length = names.index(after) + 1
+    while length < len(names) and isinstance(model._modules[names[length]], TimePooling):
+        length += 1
+    if length >= len(names):
+        raise ValueError(
+            f"Layer {after!r} is the last one: a cut there leaves nothing to train. Choose from {_listed(names[:-1])}."
+        )
+    return length
+
+
+def cut(model: nn.Sequential, after: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """Cut any `nn.Sequential` after the layer named `after` into a front and a back that share its layers.
+
+    Returns:
+        `(front, back)` with `back(front(x)) == model(x)`. A time pooling right behind the layer belongs to the front.
+
+    Raises:
+        ValueError: there is no such layer, or nothing would be left for the back.
+    """
+    length = front_length(model, after)
+    layers = list(_named_layers(model))
+    return nn.Sequential(OrderedDict(layers[:length])), nn.Sequential(OrderedDict(layers[length:]))
+
+
+def _named_layers(model: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
+    # named_children() would leave out a layer that stands in two places.
+    for name, layer in model._modules.items():
+        if layer is not None:
+            yield name, layer
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "only one layer"

@@ -1,0 +1,64 @@
+"""Pooling over time: what follows runs on fewer time steps."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+MODES = ("any", "count")
+
+
+class TimePooling(nn.Module):
+    """Pool each feature over windows of time steps, `[B, T, H] -> [B, ceil(T / window), H]`.
+
+    Args:
+        window: time steps a window, >= 1; the last window may be shorter.
+        mode: `"any"`: the maximum (of spikes: was there any?), gradient to the maximum, ties shared equally;
+            `"count"`: the sum (of spikes: how many?).
+
+    Raises:
+        ValueError: a window that is not a whole number >= 1, or an unknown mode.
+    """
+
+    def __init__(self, window: int, mode: str = "any") -> None:
+        super().__init__()
+        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+            raise ValueError(f"TimePooling: wanted a window of 1 time step or more, came {window!r}")
+        if mode not in MODES:
+            raise ValueError(f"TimePooling: unknown mode {mode!r}, choose one of {', '.join(map(repr, MODES))}")
+        self.window = window
+        self.mode = mode
+
+    @classmethod
+    def from_spec(cls, spec: str) -> TimePooling:
+        """Read `"any/5"` or `"count/10"`: mode, then time steps a window.
+
+        Raises:
+            ValueError: anything else.
+        """
+        mode, _, window = spec.partition("/")
+        if mode not in MODES or not window.isdecimal() or int(window) < 1:
+            raise ValueError(
+                f"time pooling {spec!r}: wanted 'any/W' or 'count/W' with W >= 1 time steps a window, as in 'any/5'"
+            )
+        return cls(int(window), mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool `[B, T, H]` to `[B, ceil(T / window), H]`, same dtype.
+
+        Raises:
+            ValueError: an input that is not of rank 3 or has no time step.
+        """
+        if x.dim() != 3 or x.shape[1] < 1:
+            raise ValueError(f"TimePooling wanted an input [B, T, H] with T >= 1, came {list(x.shape)}")
+        n_windows = -(-x.shape[1] // self.window)
+        n_missing = n_windows * self.window - x.shape[1]
+        if n_missing:
+            filler = float("-inf") if self.mode == "any" else 0.0
+            x = functional.pad(x, (0, 0, 0, n_missing), value=filler)
+        windows = x.reshape(x.shape[0], n_windows, self.window, x.shape[2])
+        return windows.amax(dim=2) if self.mode == "any" else windows.sum(dim=2)
+
+    def extra_repr(self) -> str:
+        """Mode and window, for `print(model)`."""
+        return f"{self.mode}/{self.window}"

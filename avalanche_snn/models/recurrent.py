@@ -1,0 +1,122 @@
+"""Feed-forward stacks of recurrent spiking layers with a leaky readout."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from avalanche_snn.models.cuttable import CuttableSequential
+from avalanche_snn.models.pooling import TimePooling
+from avalanche_snn.models.readouts import LeakyReadout
+from avalanche_snn.neurons import DelayedSynaptic, Leaky, Synaptic
+from avalanche_snn.neurons.layers import ALPHA, BETA
+
+NEURONS = ("delayed_synaptic", "synaptic", "leaky")
+
+NeuronFactory = Callable[[int, int], nn.Module]
+
+
+class RecurrentSNN(CuttableSequential):
+    """Spiking network for sequences: recurrent hidden layers and a leaky readout, `[B, T, C] -> logits [B, K]`.
+
+    The defaults are network and neuron of compressed latent replays (arXiv 2407.03111): 700-200-100-50-20, all three
+    hidden layers recurrent, no biases, 218 500 weights from N(0, 0.2 / sqrt(fan in)), alpha = exp(-1/5),
+    beta = exp(-1/10), threshold 1, reset to zero, surrogate 1 / (100 |x| + 1)^2, maximum over time; the paper's
+    log-softmax with negative log-likelihood is `torch.nn.CrossEntropyLoss` on these logits.
+
+    Children, by the names that a cut goes by: `hidden1`, `hidden2`, ..., each followed by its `hidden1_pooling` where
+    time pooling was asked for, then `readout`.
+
+    Args:
+        n_inputs: C, input channels.
+        hidden: neurons of each hidden layer, one or more.
+        n_classes: K.
+        neuron: `"delayed_synaptic"` (the paper's), `"synaptic"`, `"leaky"` (equal to snnTorch's), or a callable
+            `(n_inputs, n_outputs) -> nn.Module` that maps `[B, T, n_inputs]` to spikes `[B, T, n_outputs]` and brings
+            its own constants: `recurrent`, `threshold`, `reset`, `surrogate`, `kernel` then play no part.
+        recurrent: connect each hidden layer to itself.
+        time_pooling: hidden layers to pool over time, as in `{"hidden2": "any/5"}`; what follows runs on fewer steps.
+        readout: `"max"` or `"mean"` over time.
+        surrogate: gradient of the spikes, see `avalanche_snn.neurons.surrogates`.
+        alpha: decay of synaptic currents in one step, hidden layers (other than `"leaky"`) and readout.
+        beta: decay of membranes in one step, hidden layers and readout.
+        threshold: of the spikes.
+        reset: `"zero"`, `"subtract"` or `"none"`.
+        kernel: `"auto"`, `"reference"` or `"torch"`, see `SpikingLayer`.
+        seed: draw the initial weights from this seed, whatever the state of torch's generator (which is left as it is);
+            None draws from torch's generator.
+
+    Raises:
+        ValueError: an unknown neuron, readout, surrogate, reset or kernel; a pooling of a layer that is not there;
+            no hidden layer; sizes below 1.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int = 700,
+        hidden: Sequence[int] = (200, 100, 50),
+        n_classes: int = 20,
+        *,
+        neuron: str | NeuronFactory = "delayed_synaptic",
+        recurrent: bool = True,
+        time_pooling: Mapping[str, str] | None = None,
+        readout: str = "max",
+        surrogate: str = "fast_sigmoid/100",
+        alpha: float = ALPHA,
+        beta: float = BETA,
+        threshold: float = 1.0,
+        reset: str = "zero",
+        kernel: str = "auto",
+        seed: int | None = None,
+    ) -> None:
+        if not hidden:
+            raise ValueError("RecurrentSNN: wanted at least one hidden layer, as in hidden=(200,), came none")
+        names = [f"hidden{number}" for number in range(1, len(hidden) + 1)]
+        pooling = dict(time_pooling or {})
+        for name in pooling:
+            if name not in names:
+                raise ValueError(f"time_pooling: there is no hidden layer {name!r}; the layers are {', '.join(names)}")
+        if isinstance(neuron, str):
+            make_layer = _named_neuron(
+                neuron,
+                alpha=alpha,
+                recurrent=recurrent,
+                beta=beta,
+                threshold=threshold,
+                reset=reset,
+                surrogate=surrogate,
+                kernel=kernel,
+            )
+        else:
+            make_layer = neuron
+        children: OrderedDict[str, nn.Module] = OrderedDict()
+        with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.manual_seed(seed)
+            for name, fan_in, width in zip(names, (n_inputs, *hidden[:-1]), hidden, strict=True):
+                children[name] = make_layer(fan_in, width)
+                if name in pooling:
+                    children[f"{name}_pooling"] = TimePooling.from_spec(pooling[name])
+            children["readout"] = LeakyReadout(hidden[-1], n_classes, readout, alpha=alpha, beta=beta)
+        super().__init__(children)
+
+
+def _named_neuron(name: str, *, alpha: float, **constants: Any) -> NeuronFactory:
+    if name not in NEURONS:
+        raise ValueError(
+            f"unknown neuron {name!r}: choose one of {', '.join(map(repr, NEURONS))}, "
+            f"or give a callable (n_inputs, n_outputs) -> nn.Module"
+        )
+
+    def make_layer(n_inputs: int, n_outputs: int) -> nn.Module:
+        if name == "leaky":
+            return Leaky(n_inputs, n_outputs, **constants)
+        layer = DelayedSynaptic if name == "delayed_synaptic" else Synaptic
+        return layer(n_inputs, n_outputs, alpha=alpha, **constants)
+
+    return make_layer
