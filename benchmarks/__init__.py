@@ -1,0 +1,1 @@
+"""The measuring bench: published benchmarks, runs, records, tables and plots. `python -m benchmarks` runs it."""

@@ -1,0 +1,63 @@
+"""Figures of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from statistics import mean
+
+from benchmarks import style
+from benchmarks.catalogue import find_benchmark
+from benchmarks.records import Record
+from benchmarks.summaries import Summary, summarise
+
+
+def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Draw one figure for each benchmark, data set and split: accuracy over experiences, and against bytes kept.
+
+    Returns:
+        The files written.
+    """
+    paths = []
+    key = lambda s: (s.benchmark, s.data_name, s.split)  # noqa: E731 - sorted and grouped by the same thing
+    for (benchmark, data_name, split), members in groupby(sorted(summarise(records), key=key), key=key):
+        summaries = sorted(members, key=lambda s: -s.final_accuracy)
+        paths.append(plot_summaries(summaries, folder / f"{benchmark}-{data_name}-{split}.png"))
+    return paths
+
+
+def plot_summaries(summaries: Sequence[Summary], path: Path) -> Path:
+    """Draw accuracy on the classes seen so far over experiences (left) and final accuracy against bytes (right)."""
+    first = summaries[0]
+    title = find_benchmark(first.benchmark).title
+    drawn = style.figure(11.0, 5.2)
+    over_experiences, against_bytes = drawn.subplots(1, 2)
+    for number, summary in enumerate(summaries):
+        look = {
+            "color": style.COLOURS[number % len(style.COLOURS)],
+            "marker": style.MARKERS[number % len(style.MARKERS)],
+        }
+        curves = [record["seen_accuracy"] for record in summary.records]
+        means = [100 * mean(values) for values in zip(*curves, strict=True)]
+        if summary.keeps_memory:
+            over_experiences.plot(range(len(means)), means, label=summary.label, **look)
+            against_bytes.plot(max(summary.memory_bytes, 1) / 1000, means[-1], linestyle="none", markersize=8, **look)
+        else:
+            for axes in (over_experiences, against_bytes):
+                axes.axhline(means[-1], linestyle="--", color=look["color"], label=summary.label)
+    n_experiences = max(len(summary.records[0]["seen_accuracy"]) for summary in summaries)
+    over_experiences.set_xticks(range(n_experiences))
+    style.label(over_experiences, "experience trained last", "accuracy on all classes seen (%)", title)
+    style.label(
+        against_bytes,
+        "memory kept between experiences (kB)",
+        "final accuracy (%)",
+        f"{first.data_name}, {first.split} split",
+    )
+    against_bytes.set_xscale("log")
+    for axes in (over_experiences, against_bytes):
+        axes.set_ylim(0, 100)
+    handles, labels = over_experiences.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return style.save(drawn, path)

@@ -1,0 +1,169 @@
+"""Carrying out one run: stream, network, strategy, evaluation, record."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from avalanche.evaluation.metrics import accuracy_metrics
+from avalanche.training.plugins import EvaluationPlugin
+
+from avalanche_snn.evaluation import MemoryMetric
+from avalanche_snn.models import RecurrentSNN
+from benchmarks.catalogue import find_benchmark, find_strategy, takes_seed
+from benchmarks.losses import make_loss
+from benchmarks.pretraining import CACHE, pretrain
+from benchmarks.progress import EpochProgress, SilentLogger
+from benchmarks.records import RESULTS, Record, read_record, write_record
+from benchmarks.settings import RunPlan
+
+_EVALUATION_MINIBATCH = 256
+_PACKAGES = ("avalanche-snn", "avalanche-lib", "torch", "snntorch", "tonic", "numpy")
+
+
+def run(plan: RunPlan, results: Path = RESULTS, *, again: bool = False, cache: Path = CACHE) -> Record:
+    """Carry out a run and write its record; a run that has a record is not repeated.
+
+    Args:
+        plan: the run.
+        results: folder of records.
+        again: repeat it all the same.
+        cache: folder of pre-trained networks.
+    """
+    path = results / f"{plan.identifier}.json"
+    if path.exists() and not again:
+        return read_record(path)
+    record = _Run(plan, cache).carry_out()
+    write_record(record, path)
+    return record
+
+
+class _Run:
+    """The parts of one run."""
+
+    def __init__(self, plan: RunPlan, cache: Path) -> None:
+        self.plan = plan
+        self.cache = cache
+        self.scenario = find_benchmark(plan.benchmark).build[plan.data](seed=plan.seed, **plan.stream)
+        self.file: ModuleType = find_strategy(plan.strategy)
+        self.jointly: bool = getattr(self.file, "LEARNS_JOINTLY", False)
+        # What gathers something while it trains (path integrals, say) has to train the first experience itself.
+        self.trains_first: bool = self.jointly or getattr(self.file, "TRAINS_FIRST_EXPERIENCE", False)
+        self.memory = MemoryMetric()
+
+    def carry_out(self) -> Record:
+        """Train and evaluate, and return the record."""
+        plan, scenario = self.plan, self.scenario
+        model = RecurrentSNN(scenario.n_channels, n_classes=len(scenario.class_names), seed=plan.seed, **plan.network)
+        n_later = 0 if self.jointly else len(scenario.train_stream) - 1
+        progress = EpochProgress(plan.training.first_epochs + n_later * plan.training.epochs, plan.identifier)
+        try:
+            first_seconds = 0.0
+            if not self.trains_first:
+                first = scenario.train_stream[0]
+                first_seconds = pretrain(model, first, plan, scenario.dataset_sha256, [progress], self.cache)
+            progress.reach(0 if self.trains_first else plan.training.first_epochs)
+            started = time.perf_counter()
+            # The same draws follow, whether the network was trained just now or came from the cache.
+            torch.manual_seed(plan.seed)
+            strategy = self._compose(model, [progress])
+            rows = self._learn(strategy)
+            seconds = time.perf_counter() - started
+        finally:
+            progress.close()
+        return self._record(strategy, rows, first_seconds, seconds)
+
+    def _compose(self, model: RecurrentSNN, plugins: Sequence[Any]) -> Any:
+        plan = self.plan
+        own = dict(plan.options)
+        if takes_seed(plan.strategy):
+            own["seed"] = plan.seed
+        return self.file.build(
+            model,
+            torch.optim.Adamax(model.parameters(), lr=plan.training.first_learning_rate),
+            train_mb_size=plan.training.minibatch,
+            eval_mb_size=_EVALUATION_MINIBATCH,
+            criterion=make_loss(plan.training),
+            plugins=plugins,
+            evaluator=EvaluationPlugin(accuracy_metrics(experience=True), self.memory, loggers=[SilentLogger()]),
+            **own,
+        )
+
+    def _learn(self, strategy: Any) -> list[list[float]]:
+        """Train on the stream; return the accuracy on each test experience after each training experience."""
+        training, scenario = self.plan.training, self.scenario
+        if self.jointly:
+            strategy.train_epochs = training.first_epochs
+            strategy.train(scenario.train_stream, eval_streams=[])
+            return [self._accuracies(strategy)]
+        rows = []
+        for number, experience in enumerate(scenario.train_stream):
+            strategy.train_epochs = training.epochs
+            learning_rate = training.learning_rate
+            if number == 0:
+                strategy.train_epochs = training.first_epochs if self.trains_first else 0
+                learning_rate = training.first_learning_rate
+            for group in strategy.optimizer.param_groups:
+                group["lr"] = learning_rate
+            strategy.train(experience, eval_streams=[], reset_optimizer_state=True)
+            rows.append(self._accuracies(strategy))
+        return rows
+
+    def _accuracies(self, strategy: Any) -> list[float]:
+        metrics = strategy.eval(self._evaluation_stream)
+        return [_experience_accuracy(metrics, number) for number in range(len(self._evaluation_stream))]
+
+    @property
+    def _evaluation_stream(self) -> Any:
+        return self.scenario.test_stream if self.plan.evaluate_on == "test" else self.scenario.valid_stream
+
+    def _record(self, strategy: Any, rows: list[list[float]], first_seconds: float, seconds: float) -> Record:
+        plan, scenario = self.plan, self.scenario
+        sizes = [len(experience.dataset) for experience in self._evaluation_stream]
+        record: Record = {
+            "benchmark": plan.benchmark,
+            "strategy": plan.strategy,
+            "seed": plan.seed,
+            "data": plan.data,
+            "data_name": scenario.dataset_name,
+            "data_sha256": scenario.dataset_sha256,
+            "split": scenario.split,
+            "settings": plan.settings,
+            "final_accuracy": _weighted(rows[-1], sizes),
+            "seen_accuracy": [_weighted(row[: n + 1], sizes[: n + 1]) for n, row in enumerate(rows)]
+            if not self.jointly
+            else [_weighted(rows[-1], sizes)],
+            "accuracy_matrix": rows,
+            "evaluation_sizes": sizes,
+            "memory_bytes": self.memory.memory_bytes,
+            "working_bytes": self.memory.working_bytes,
+            "seconds": first_seconds + seconds,
+            "first_seconds": first_seconds,
+            "threads": torch.get_num_threads(),
+            "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        }
+        if hasattr(scenario, "unseen_stream"):
+            record["unseen_accuracy"] = _experience_accuracy(strategy.eval(scenario.unseen_stream), 0)
+        return record
+
+
+def _experience_accuracy(metrics: dict[str, Any], number: int) -> float:
+    """Find the accuracy on one experience among Avalanche's metrics, whose names differ between generators."""
+    found = [
+        float(value)
+        for name, value in metrics.items()
+        if name.startswith("Top1_Acc_Exp/eval_phase/") and name.endswith(f"Exp{number:03d}")
+    ]
+    if not found:
+        raise ValueError(f"No accuracy of experience {number} among the metrics {', '.join(metrics)}.")
+    return found[-1]
+
+
+def _weighted(accuracies: list[float], sizes: list[int]) -> float:
+    return sum(a * n for a, n in zip(accuracies, sizes, strict=True)) / sum(sizes)

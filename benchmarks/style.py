@@ -1,0 +1,37 @@
+"""One look for all figures: colours that colour-blind readers can tell apart, readable at the width of a README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito (2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def figure(width: float = 8.0, height: float = 4.5) -> Figure:
+    """Return an empty figure; sizes in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def label(axes: Axes, x: str, y: str, title: str) -> None:
+    """Give axes their labels, with units, and a title."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def save(drawn: Figure, path: Path) -> Path:
+    """Write a PNG without anything that changes from one time to the next."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn.savefig(path, dpi=130, metadata={"Software": None})
+    return path

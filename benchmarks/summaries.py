@@ -1,0 +1,82 @@
+"""Records brought together: one summary for all seeds of the same settings."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from benchmarks.catalogue import find_strategy, options_of
+from benchmarks.records import Record
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the runs of one configuration gave.
+
+    Attributes:
+        benchmark, strategy, data_name, split: as in the records.
+        label: the strategy with those of its options that tell it from others, for people.
+        records: one a seed, in the order of the seeds.
+    """
+
+    benchmark: str
+    strategy: str
+    data_name: str
+    split: str
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether bytes between experiences mean anything: joint training has only one."""
+        return not getattr(find_strategy(self.strategy), "LEARNS_JOINTLY", False)
+
+    def percent(self, values: Iterable[float]) -> str:
+        """Write accuracies 0..1 of the seeds in percent, with the standard deviation where there are several."""
+        percents = [100 * value for value in values]
+        spread = f" ± {stdev(percents):.1f}" if len(percents) > 1 else ""
+        return f"{mean(percents):.1f}{spread}"
+
+    @property
+    def final_accuracy(self) -> float:
+        """Mean over seeds, 0..1."""
+        return float(mean(record["final_accuracy"] for record in self.records))
+
+    @property
+    def memory_bytes(self) -> float:
+        """Mean over seeds."""
+        return float(mean(record["memory_bytes"] for record in self.records))
+
+
+def summarise(records: Iterable[Record]) -> list[Summary]:
+    """Group records of the same settings; shortened runs and runs on validation data are left out."""
+    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        settings = record["settings"]
+        if settings["quick"] or settings["evaluate_on"] != "test":
+            continue
+        names = tuple(record[name] for name in ("benchmark", "data_name", "split", "strategy"))
+        key = (*names, json.dumps(settings, sort_keys=True))
+        groups[key].append(record)
+    summaries = []
+    for (benchmark, data_name, split, strategy, _), members in groups.items():
+        members.sort(key=lambda record: record["seed"])
+        summaries.append(Summary(benchmark, strategy, data_name, split, label_of(members[0]), tuple(members)))
+    return sorted(summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.final_accuracy))
+
+
+def label_of(record: Record) -> str:
+    """Describe a run's strategy: its name, where it keeps what under which code, and the pooling in its path."""
+    options, network = record["settings"]["options"], record["settings"]["network"]
+    parts = [str(options[name]) for name in ("after", "memory") if name in options]
+    if "codec" in options:
+        parts.append(f"{options['codec']} in the memory")
+    own = {"after", "memory", "codec"}
+    defaults = options_of(record["strategy"])
+    parts += [f"{k}={v}" for k, v in options.items() if k not in own and v != defaults.get(k)]
+    parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
+    name = record["strategy"].replace("_", " ")
+    return f"{name} ({', '.join(parts)})" if parts else name
