@@ -17,6 +17,7 @@ from benchmarks.settings import RunPlan, Training
 
 QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
 QUICK_NETWORK = {"hidden": [64, 48, 32]}
+QUICK_SAMPLES_PER_CLASS = 36
 QUICK_TRAINING = {"first_epochs": 3, "epochs": 2}
 
 
@@ -51,6 +52,8 @@ def make_plan(
             f"it has {', '.join(map(repr, own)) or 'none'}."
         )
     plan_stream = {**chosen.stream, "split": split, **(QUICK_STREAM if quick else {}), **(stream or {})}
+    if quick and data == "synthetic":
+        plan_stream.setdefault("n_samples_per_class", QUICK_SAMPLES_PER_CLASS)
     if validation:
         plan_stream["validation"] = validation
     plan_network = {**chosen.network, **(QUICK_NETWORK if quick else {}), **(network or {})}

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.cli import make_plan
+from benchmarks.settings import RunPlan
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder in which the generated words of these tests are kept."""
+    return str(tmp_path_factory.mktemp("generated"))
+
+
+@pytest.fixture
+def small_plan(generated: str) -> Callable[..., RunPlan]:
+    """Make plans of runs that take seconds."""
+
+    def make(benchmark: str, strategy: str, **changes: Any) -> RunPlan:
+        stream = {"dataset_root": generated, "n_samples_per_class": 36, "n_time_steps": 20, "n_channels": 70}
+        network = {"hidden": [24, 16], "surrogate": "fast_sigmoid/10", "readout": "mean"}
+        training = {"first_epochs": 2, "epochs": 1, "minibatch": 32}
+        given = {"data": "synthetic", "stream": stream, "network": network, "training": training, **changes}
+        return make_plan(benchmark, strategy, **given)
+
+    return make
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "networks"

@@ -1,0 +1,103 @@
+"""What a user types and what they read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import strategies
+from benchmarks.catalogue import find_benchmark, find_strategy, strategy_names
+from benchmarks.cli import main, make_plan
+from benchmarks.runner import run
+from benchmarks.settings import RunPlan
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_quick_run_from_the_command_line(
+    generated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AVALANCHE_SNN_DATA", generated)
+    monkeypatch.setattr("benchmarks.pretraining.CACHE", tmp_path / "networks")
+    line = "run class_incremental --strategy compressed_latent_replay --data synthetic --quick --memory 16kB"
+    assert main([*line.split(), "--results", str(tmp_path)]) == 0
+    (path,) = tmp_path.glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["settings"]["options"]["memory"] == "16kB"
+    assert record["settings"]["quick"] is True
+    said = capsys.readouterr().out
+    assert str(path) in said
+    assert "SyntheticSpokenDigits, merged split, compressed_latent_replay, seed 0: final accuracy" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "run class_incremental --strategy naive --memory 16kB",
+            "Strategy 'naive' has no option 'memory'; it has none.",
+        ),
+        (
+            "run class_incremental --strategy replay --after hidden1",
+            "has no option 'after'; it has 'memory', 'codec', 'selection', 'replay_share'.",
+        ),
+    ],
+)
+def test_an_option_that_the_strategy_does_not_have(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_data_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("AVALANCHE_SNN_DATA", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("urllib.request.urlretrieve", refuse)
+    assert main(["run", "class_incremental", "--strategy", "naive"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "shd_train.h5" in said
+
+
+def test_unknown_names_say_what_there_is() -> None:
+    with pytest.raises(ValueError, match="There is no benchmark 'shd'; there are class_incremental"):
+        find_benchmark("shd")
+    with pytest.raises(ValueError, match="There is no strategy 'ewc2'; there are compressed_latent_replay"):
+        find_strategy("ewc2")
+    with pytest.raises(ValueError, match="runs on shd, synthetic, but 'mnist' came"):
+        make_plan("class_incremental", "naive", data="mnist")
+
+
+def test_a_new_strategy_is_one_file(
+    small_plan: Callable[..., RunPlan], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elastic.py").write_text(
+        "from avalanche.training.supervised import EWC\n"
+        "def build(model, optimizer, *, ewc_lambda=10.0, **template):\n"
+        "    return EWC(model=model, optimizer=optimizer, ewc_lambda=ewc_lambda, **template)\n"
+    )
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
+    assert "elastic" in strategy_names()
+    record = run(small_plan("class_incremental", "elastic"), tmp_path, cache=cache)
+    sys.modules.pop("strategies.elastic")
+    assert record["settings"]["options"] == {"ewc_lambda": 10.0}
+    # 70 x 24 + 24 x 24 + 24 x 16 + 16 x 16 + 16 x 20 weights. EWC keeps a copy and an importance of each, in float32,
+    # for each experience.
+    assert record["memory_bytes"] == 2 * 2 * 4 * (70 * 24 + 24 * 24 + 24 * 16 + 16 * 16 + 16 * 20)
+
+
+def test_help_names_every_command() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for command in ("run", "table", "plot", "demo"):
+        assert command in said

@@ -1,0 +1,146 @@
+"""Records and what is made of them, on figures worked out by hand."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+
+from benchmarks import plots, tables
+from benchmarks.records import RESULTS, all_records, read_record, write_record
+from benchmarks.summaries import label_of, summarise
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def record_of(strategy: str = "naive", seed: int = 0, final: float = 0.5, **changes: Any) -> dict[str, Any]:
+    training = {"first_epochs": 40, "epochs": 10}
+    record = {
+        "benchmark": "class_incremental",
+        "strategy": strategy,
+        "seed": seed,
+        "data": "shd",
+        "data_name": "SHD",
+        "data_sha256": "0" * 64,
+        "split": "merged",
+        "settings": {
+            "stream": {}, "network": {}, "training": training, "options": {}, "evaluate_on": "test", "quick": False,
+        },
+        "final_accuracy": final,
+        "seen_accuracy": [0.9, final],
+        "accuracy_matrix": [[0.9, 0.0], [0.4, 0.8]],
+        "evaluation_sizes": [95, 5],
+        "memory_bytes": 0,
+        "working_bytes": 1000,
+        "seconds": 10.0,
+        "versions": {},
+    }  # fmt: skip
+    return {**record, **changes}
+
+
+def test_write_and_read_round_trip(tmp_path: Path) -> None:
+    write_record(record_of(), tmp_path / "a.json")
+    assert read_record(tmp_path / "a.json") == record_of()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_record_without_a_required_entry_is_not_written(tmp_path: Path) -> None:
+    record = record_of()
+    del record["memory_bytes"]
+    with pytest.raises(ValueError, match=r"memory_bytes missing in a\.json"):
+        write_record(record, tmp_path / "a.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_while_writing_leaves_the_old_record(tmp_path: Path) -> None:
+    write_record(record_of(), tmp_path / "a.json")
+    with pytest.raises(TypeError):
+        write_record(record_of(seconds=object()), tmp_path / "a.json")
+    assert read_record(tmp_path / "a.json") == record_of()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_broken_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_text('{"benchmark": "class_incr')
+    with pytest.raises(ValueError, match=r"cut\.json is not a record.*Delete it and run again"):
+        list(all_records(tmp_path))
+    (tmp_path / "cut.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"cut\.json lacks benchmark"):
+        list(all_records(tmp_path))
+
+
+def test_seeds_of_the_same_settings_make_one_row() -> None:
+    (summary,) = summarise([record_of(seed=1, final=0.7), record_of(seed=0, final=0.5)])
+    assert [record["seed"] for record in summary.records] == [0, 1]
+    assert summary.final_accuracy == pytest.approx(0.6)
+    # The standard deviation of 50 and 70 is 10 times the square root of 2.
+    assert summary.percent(record["final_accuracy"] for record in summary.records) == "60.0 ± 14.1"
+
+
+def test_short_runs_and_runs_on_validation_data_are_in_no_table() -> None:
+    quick, valid = record_of(), record_of()
+    quick["settings"] = {**quick["settings"], "quick": True}
+    valid["settings"] = {**valid["settings"], "evaluate_on": "valid"}
+    assert summarise([quick, valid]) == []
+
+
+def test_a_label_says_where_the_code_stands() -> None:
+    record = record_of("compressed_latent_replay")
+    record["settings"] = {
+        **record["settings"],
+        "options": {"after": "hidden2", "memory": "160 kB", "codec": "bits", "selection": "herding"},
+        "network": {"time_pooling": {"hidden2": "any/5"}},
+    }
+    assert label_of(record) == (
+        "compressed latent replay (hidden2, 160 kB, bits in the memory, selection=herding, "
+        "any/5 in the path after hidden2)"
+    )
+
+
+def test_the_table_worked_out_by_hand() -> None:
+    table = tables.markdown_tables([record_of(memory_bytes=159_956, final=0.42), record_of("joint", final=0.9)])
+    assert "**Class-Incremental, 19 classes + 1** - SHD, merged split, 40 epochs on experience 0 and 10 on" in table
+    assert "| naive | 42.0 | 40.0 | 80.0 | 159,956 | 1,000 | 10 | 1 |" in table
+    assert "| joint | 90.0 | 40.0 | 80.0 | all data | 1,000 | 10 | 1 |" in table
+    assert "| *92.05* † |" in table, "published figures are marked as contaminated"
+
+
+def test_splits_and_data_never_share_a_table() -> None:
+    official, synthetic = record_of(split="official"), record_of(data_name="SyntheticSpokenDigits")
+    table = tables.markdown_tables([record_of(), official, synthetic])
+    assert table.count("| strategy |") == 3
+    assert table.count("published") == 2, "only beside SHD on the split of the publication"
+
+
+def test_tables_go_between_the_markers(tmp_path: Path) -> None:
+    text = f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n"
+    assert tables.replace_tables(text, "new") == f"before\n{tables.BEGIN}\n\nnew\n\n{tables.END}\nafter\n"
+    with pytest.raises(ValueError, match="which are missing"):
+        tables.replace_tables("no markers", "new")
+
+
+def test_the_readme_shows_what_the_records_say() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert tables.replace_tables(text, tables.markdown_tables(list(all_records(RESULTS)))) == text, (
+        "run `python -m benchmarks table --readme README.md`"
+    )
+
+
+def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path) -> None:
+    drawn = {path.name for path in plots.plot_records(list(all_records(RESULTS)), tmp_path)}
+    assert drawn == {path.name for path in (RESULTS / "figures").glob("*.png")}
+
+
+def test_a_plot_has_curves_and_a_point_for_each_memory(tmp_path: Path) -> None:
+    records = [record_of(), record_of("compressed_latent_replay", final=0.8, memory_bytes=16_000), record_of("joint")]
+    (path,) = plots.plot_records(records, tmp_path)
+    assert path.name == "class_incremental-SHD-merged.png"
+    image = matplotlib.image.imread(path)
+    assert image.shape[1] > 1000
+    assert image[..., :3].std() > 0.05, "more than an empty page"
+    shutil.copy(path, tmp_path / "first.png")
+    plots.plot_records(records, tmp_path)
+    assert path.read_bytes() == (tmp_path / "first.png").read_bytes()
