@@ -17,4 +17,6 @@ def build(model: nn.Module, optimizer: Optimizer, **template: Any) -> Cumulative
         optimizer: over the model's parameters.
         template: options of Avalanche's template: train_mb_size, train_epochs, plugins, evaluator, device, ...
     """
+    # Unlike the other templates, Cumulative has no default loss.
+    template.setdefault("criterion", nn.CrossEntropyLoss())
     return Cumulative(model=model, optimizer=optimizer, **template)

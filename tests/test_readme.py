@@ -1,0 +1,79 @@
+"""The README's Python runs as printed, on a small file in SHD's own format."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_shd import small_samples, write_shd
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.fixture
+def small_shd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two training samples and one test sample of each class, at random, where `SHD` looks for its files."""
+    labels = np.arange(20, dtype=np.uint16)
+    write_shd(tmp_path, small_samples(40), labels=np.tile(labels, 2), speakers=np.repeat([0, 1], 20))
+    write_shd(tmp_path, small_samples(20, seed=1), split="test", labels=labels, speakers=np.repeat([0, 4], 10))
+    monkeypatch.setenv("AVALANCHE_SNN_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def after_the_first_block(small_shd: Path) -> dict[str, Any]:
+    torch.manual_seed(0)
+    said: list[tuple[Any, ...]] = []
+    names: dict[str, Any] = {"print": lambda *words: said.append(words)}
+    exec(BLOCKS[0].replace("train_epochs=40", "train_epochs=2").replace("train_epochs = 10", "train_epochs = 1"), names)
+    assert said == [(40, "exemplars in", 40 * 250 + 20 * 24, "bytes")]
+    return names
+
+
+def test_the_script_that_composes_a_strategy(after_the_first_block: dict[str, Any]) -> None:
+    strategy, replay = after_the_first_block["strategy"], after_the_first_block["replay"]
+    assert strategy.clock.train_exp_counter == 2
+    # 20 x 100 bits are 250 bytes; 40 of them, and three numbers of 8 bytes for each of 20 classes.
+    assert replay.memory.nbytes == 40 * 250 + 20 * 24
+    assert strategy.model.front_is_frozen
+
+
+def test_the_same_beside_other_plugins_under_an_evaluator(
+    after_the_first_block: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = after_the_first_block
+    exec(BLOCKS[1], names)
+    model = names["RecurrentSNN"](time_pooling={"hidden2": "any/5"}, seed=1)
+    strategy = names["Naive"](
+        model=model,
+        optimizer=torch.optim.Adamax(model.parameters()),
+        train_mb_size=64,
+        eval_mb_size=256,
+        plugins=names["plugins"],
+        evaluator=names["evaluator"],
+    )
+    for experience in names["benchmark"].train_stream:
+        strategy.train(experience)
+        metrics = strategy.eval(names["benchmark"].test_stream)
+    assert any(name.startswith("StreamForgetting") for name in metrics)
+    kept = metrics["MemoryBytes/train_phase/train_stream/Exp001"]
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    assert kept > 4 * n_weights, "the old network of LwF alone has as many bytes"
+    assert model.front_is_frozen
+    assert "MemoryBytes" in capsys.readouterr().out
+
+
+def test_logging_to_weights_and_biases(
+    after_the_first_block: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    exec(BLOCKS[2], after_the_first_block)
+    (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"memory_bytes" in log.read_bytes()
