@@ -12,15 +12,15 @@ from benchmarks.tables import markdown_tables
 
 STREAM = {"n_time_steps": 50, "n_channels": 140}
 NETWORK = {"hidden": [128, 64], "surrogate": "fast_sigmoid/10", "readout": "mean"}
-TRAINING = {"first_epochs": 10, "epochs": 5, "first_learning_rate": 5e-3, "learning_rate": 2e-3}
+TRAINING = {"first_epochs": 10, "epochs": 5, "first_learning_rate": 5e-3, "learning_rate": 5e-3}
 
 
 def plans() -> list[RunPlan]:
     """Return the runs of the demo: naive, joint, and latent replay with its code in either place."""
     options: list[tuple[str, dict[str, str], dict[str, str]]] = [
         ("naive", {}, {}),
-        ("compressed_latent_replay", {"after": "hidden1", "memory": "16 kB", "codec": "any/5"}, {}),
-        ("compressed_latent_replay", {"after": "hidden1", "memory": "16 kB"}, {"hidden1": "any/5"}),
+        ("compressed_latent_replay", {"after": "hidden1", "memory": "40 kB", "codec": "any/2"}, {}),
+        ("compressed_latent_replay", {"after": "hidden1", "memory": "40 kB"}, {"hidden1": "any/2"}),
         ("joint", {}, {}),
     ]
     return [

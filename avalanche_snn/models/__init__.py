@@ -1,6 +1,7 @@
 """Spiking networks as ordinary modules that can be cut into a front and a back."""
 
-from avalanche_snn.models.cuttable import INPUT, CuttableSequential, cut
+from avalanche_snn.models.cuttable import INPUT, CuttableSequential
+from avalanche_snn.models.cutting import cut
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
 from avalanche_snn.models.recurrent import RecurrentSNN

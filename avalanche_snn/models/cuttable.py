@@ -9,12 +9,12 @@ does, and nothing has to be switched on or off between training on latents and e
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from avalanche_snn.models.cutting import front_length
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.spikes import is_packed_batch, pack, planes_for, unpack
 
@@ -39,6 +39,16 @@ class CuttableSequential(nn.Sequential):
         self._n_latent_features = 0
         self._n_latent_planes = 1
 
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Add a layer at the end.
+
+        Raises:
+            ValueError: the name is one of this class's own, like "front".
+        """
+        if hasattr(type(self), name):
+            raise ValueError(f"A layer of a {type(self).__name__} cannot be named {name!r}, as its methods are.")
+        super().add_module(name, module)
+
     def __getitem__(self, index: Any) -> Any:
         """Return one layer, or for a slice a `CuttableSequential` that shares the layers."""
         if isinstance(index, slice):
@@ -54,15 +64,21 @@ class CuttableSequential(nn.Sequential):
                 of the latents and to see that they are spikes or spike counts.
 
         Raises:
-            ValueError: there is no such layer, it is the last one, or its output is not `[B, T', H]` of whole
-                numbers from 0 to 255.
+            ValueError: there is no such layer, it is the last one, its output is not `[B, T', H]` of whole numbers
+                from 0 to 255, or the front is frozen already and ends elsewhere. The network stays as it was then.
         """
-        self._front_length = front_length(self, after)
+        length, before = front_length(self, after), self._front_length
+        if self._front_frozen and length != before:
+            raise ValueError(
+                f"A cut after {after!r} was asked for, but the front of this network is frozen up to "
+                f"{list(self._modules)[self._require_cut() - 1]!r} already: cut there, or take a new network."
+            )
+        self._front_length = length
         try:
             latents = self.front(example)
             self._check_latents(latents, after)
-        except (ValueError, RuntimeError):
-            self._front_length = None
+        except Exception:
+            self._front_length = before
             raise
         self._n_latent_time_steps, self._n_latent_features = latents.shape[1:]
         largest = self._largest_count_by_design()
@@ -92,6 +108,14 @@ class CuttableSequential(nn.Sequential):
         self._require_cut()
         return int(2**self._n_latent_planes - 1)
 
+    def hold_latents_up_to(self, largest: int) -> None:
+        """Give packed latents bits for values up to `largest`: a code may restore counts where spikes were.
+
+        Raises:
+            ValueError: the network is not cut yet.
+        """
+        self._n_latent_planes = max(planes_for(self.largest_latent), planes_for(largest))
+
     def front(self, rasters: Tensor) -> Tensor:
         """Put rasters `[B, T, C]` through the front alone -> latents `[B, T', H]`, in evaluation mode, no gradient."""
         modes = [(module, module.training) for layer in self._front_layers() for module in layer.modules()]
@@ -119,8 +143,18 @@ class CuttableSequential(nn.Sequential):
         return pack(self.front(rasters), self._n_latent_planes)
 
     def decode(self, packed: Tensor) -> Tensor:
-        """Unpack what `encode` returned -> latents `[B, T', H]` in the dtype of the network's weights."""
+        """Unpack what `encode` returned -> latents `[B, T', H]` in the dtype of the network's weights.
+
+        Raises:
+            ValueError: packed latents of another shape than those of the cut.
+        """
         self._require_cut()
+        n_bytes = -(-self._n_latent_features // 8)
+        if packed.dim() != 4 or packed.shape[1:3] != (self._n_latent_time_steps, n_bytes):
+            raise ValueError(
+                f"Packed latents [B, {self._n_latent_time_steps}, {n_bytes}, P] of {self._n_latent_features} features "
+                f"were wanted, but {list(packed.shape)} came: were they computed with another cut?"
+            )
         return unpack(packed, self._n_latent_features, self._dtype())
 
     def repack(self, latents: Tensor) -> Tensor:
@@ -170,7 +204,8 @@ class CuttableSequential(nn.Sequential):
         if self._front_frozen:
             with torch.no_grad():
                 latents = self._run_front(batch)
-            return self.back(latents)
+            # In memory as decoded latents are: dropout and sums behind the cut then come out the same, bit for bit.
+            return self.back(latents.contiguous())
         values = self._as_floats(batch)
         for layer in self._layers():
             values = layer(values)
@@ -222,47 +257,3 @@ class CuttableSequential(nn.Sequential):
                 f"{_LARGEST_COUNT_OF_UNKNOWN_LAYERS}), but values from {latents.min().item():g} to "
                 f"{latents.max().item():g} came: cut after a spiking layer."
             )
-
-
-def front_length(model: nn.Sequential, after: str) -> int:
-    """Return how many layers the front has when `model` is cut after the layer named `after`.
-
-    Raises:
-        ValueError: there is no such layer, or nothing would be left for the back.
-    """
-    names = list(model._modules)
-    if after not in names:
-        raise ValueError(f"There is no layer {after!r} to cut after; this network has {_listed(names[:-1])}.")
-    length = names.index(after) + 1
-    while length < len(names) and isinstance(model._modules[names[length]], TimePooling):
-        length += 1
-    if length >= len(names):
-        raise ValueError(
-            f"Layer {after!r} is the last one: a cut there leaves nothing to train. Choose from {_listed(names[:-1])}."
-        )
-    return length
-
-
-def cut(model: nn.Sequential, after: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """Cut any `nn.Sequential` after the layer named `after` into a front and a back that share its layers.
-
-    Returns:
-        `(front, back)` with `back(front(x)) == model(x)`. A time pooling right behind the layer belongs to the front.
-
-    Raises:
-        ValueError: there is no such layer, or nothing would be left for the back.
-    """
-    length = front_length(model, after)
-    layers = list(_named_layers(model))
-    return nn.Sequential(OrderedDict(layers[:length])), nn.Sequential(OrderedDict(layers[length:]))
-
-
-def _named_layers(model: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
-    # named_children() would leave out a layer that stands in two places.
-    for name, layer in model._modules.items():
-        if layer is not None:
-            yield name, layer
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names) or "only one layer"

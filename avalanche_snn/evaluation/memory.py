@@ -1,0 +1,252 @@
+"""How many bytes a strategy keeps: between experiences, and beyond that only while it trains.
+
+The rule is the same for every strategy. `memory_bytes` is everything that outlives an experience besides the model and
+its optimizer: exemplars as they are stored, importance matrices, copies of parameters, old networks. Avalanche's
+buffers do not hold samples but refer to the data set; their samples are counted as they would be stored without loss,
+in as few whole bits a cell as the largest of them needs, and a byte for the label (not the lots that such a buffer has
+drawn for its samples: a counter would do instead of them). `working_bytes` is the most that
+existed beyond that while training: cached latents, a teacher that is built anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Set
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from avalanche.benchmarks.scenarios import CLExperience, CLScenario, CLStream
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data_attribute import DataAttribute
+from avalanche.benchmarks.utils.flat_data import FlatData
+from avalanche.evaluation import PluginMetric
+from avalanche.evaluation.metric_results import MetricValue
+from avalanche.logging import BaseLogger
+from avalanche.training.plugins import AGEMPlugin, EvaluationPlugin, GEMPlugin, RWalkPlugin
+from avalanche.training.storage_policy import ExemplarsBuffer
+from avalanche.training.supervised import DER, ER_ACE, MER
+from torch import Tensor, nn
+
+from avalanche_snn.spikes import planes_for
+
+# What the template itself lends out for the time of a call; none of it is kept.
+_OF_THE_TEMPLATE = {
+    "model", "optimizer", "evaluator", "clock", "experience", "dataloader", "mbatch", "mb_output", "loss",
+    "adapted_dataset", "current_eval_stream", "_eval_streams", "_experiences",
+}  # fmt: skip
+# What these go on holding though they compute it anew for every minibatch: it exists while they train.
+_OF_A_MINIBATCH: dict[type, set[str]] = {
+    AGEMPlugin: {"reference_gradients"},
+    GEMPlugin: {"G"},
+    RWalkPlugin: {"iter_grad", "iter_params"},
+    DER: {"batch_logits"},
+    ER_ACE: {"mb_buffer_x", "mb_buffer_y", "mb_buffer_tid", "mb_buffer_out"},
+    MER: {"w_bef"},
+}
+_NOT_MEMORY = (CLExperience, CLStream, CLScenario, EvaluationPlugin, BaseLogger, torch.optim.Optimizer)
+_LABEL_BYTES = 1
+
+
+def memory_bytes(strategy: Any) -> int:
+    """Return the bytes that a strategy keeps at this moment besides its model and optimizer.
+
+    An object that knows its own size, as `CompressedLatentReplayPlugin` does, says it in an attribute `memory_bytes`
+    and is not looked into.
+
+    Args:
+        strategy: any Avalanche strategy.
+    """
+    return _Count(strategy).total
+
+
+def bytes_in_use(strategy: Any) -> int:
+    """Return what `memory_bytes` returns and, on top of it, what plugins report as `working_bytes` at this moment."""
+    return _Count(strategy, working=True).total
+
+
+class MemoryMetric(PluginMetric[int]):
+    """Report `memory_bytes` and `working_bytes` after each training experience.
+
+    Emitted as "MemoryBytes/train_phase/train_stream/Exp000" and "WorkingBytes/...", like Avalanche's metrics that have
+    one value an experience. Bytes are counted after each epoch; `working_bytes` is the largest count of the experience,
+    less what is kept after it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._most = 0
+        self._kept = 0
+        self._working = 0
+
+    def __str__(self) -> str:
+        return "MemoryBytes"
+
+    def reset(self) -> None:
+        """Forget the present experience."""
+        self._most = 0
+
+    def result(self) -> int:
+        """Return `memory_bytes` after the last experience."""
+        return self._kept
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes kept after the last experience."""
+        return self._kept
+
+    @property
+    def working_bytes(self) -> int:
+        """The most bytes beyond those kept, over all experiences."""
+        return self._working
+
+    def before_training_exp(self, strategy: Any) -> None:
+        """Count what is there before the first epoch."""
+        self._most = bytes_in_use(strategy)
+
+    def after_training_epoch(self, strategy: Any) -> None:
+        """Count what is there after an epoch."""
+        self._most = max(self._most, bytes_in_use(strategy))
+
+    def after_training_exp(self, strategy: Any) -> list[MetricValue]:
+        """Count what stays, and emit both figures."""
+        self._most = max(self._most, bytes_in_use(strategy))
+        self._kept = memory_bytes(strategy)
+        working = max(0, self._most - self._kept)
+        self._working = max(self._working, working)
+        number = strategy.clock.train_exp_counter
+        step = strategy.clock.train_iterations
+        where = f"train_phase/train_stream/Exp{number:03d}"
+        return [
+            MetricValue(self, f"MemoryBytes/{where}", self._kept, step),
+            MetricValue(self, f"WorkingBytes/{where}", working, step),
+        ]
+
+
+def memory_metrics() -> list[PluginMetric[int]]:
+    """Return the metrics of this module, as Avalanche's `accuracy_metrics` does, for an `EvaluationPlugin`."""
+    return [MemoryMetric()]
+
+
+class _Count:
+    """One walk through everything that a strategy holds, each tensor and each sample counted once."""
+
+    def __init__(self, strategy: Any, *, working: bool = False) -> None:
+        self._working = working
+        self._seen: set[int] = set()
+        self._bytes_of_storages: dict[int, int] = {}
+        self._samples: dict[int, tuple[Any, set[int]]] = {}
+        self._bytes = 0
+        # Kept alive for the walk: ids of objects made on the way must not be given out twice.
+        self._alive: list[Any] = []
+        for tensor in (*strategy.model.parameters(), *strategy.model.buffers()):
+            self._count_tensor(tensor)
+        of_the_model = sum(self._bytes_of_storages.values())
+        self._seen.add(id(strategy.model))
+        self._visit_attributes(strategy, skip=_OF_THE_TEMPLATE)
+        tensors = sum(self._bytes_of_storages.values()) - of_the_model
+        samples = sum(_stored_bytes(leaf, chosen) for leaf, chosen in self._samples.values())
+        self.total = self._bytes + tensors + samples
+
+    def _visit(self, value: Any) -> None:
+        if value is None or isinstance(value, (bool, int, float, complex, str, bytes, type, *_NOT_MEMORY)):
+            return
+        if id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self._alive.append(value)
+        if isinstance(value, Tensor):
+            self._count_tensor(value)
+        elif isinstance(value, np.ndarray):
+            self._bytes += value.nbytes
+        elif isinstance(value, AvalancheDataset):
+            self._visit_dataset(value)
+        elif isinstance(value, ExemplarsBuffer):
+            self._visit(value.buffer)
+        elif isinstance(getattr(value, "memory_bytes", None), int):
+            self._bytes += value.memory_bytes + (getattr(value, "working_bytes", 0) if self._working else 0)
+        elif isinstance(value, nn.Module):
+            for tensor in (*value.parameters(recurse=False), *value.buffers(recurse=False)):
+                self._count_tensor(tensor)
+            self._visit({k: v for k, v in vars(value).items() if k not in ("_parameters", "_buffers", "_modules")})
+            for child in value.children():
+                self._visit(child)
+        elif isinstance(value, Mapping):
+            for item in list(value.values()):
+                self._visit(item)
+        elif isinstance(value, (list, tuple, deque, Set)):
+            for item in list(value):
+                self._visit(item)
+        elif not isinstance(value, (FunctionType, ModuleType)) and hasattr(value, "__dict__"):
+            self._visit_attributes(value)
+
+    def _visit_attributes(self, value: Any, skip: Set[str] = frozenset()) -> None:
+        of_a_minibatch = set().union(*(names for kind, names in _OF_A_MINIBATCH.items() if isinstance(value, kind)))
+        for name, item in list(vars(value).items()):
+            if name not in skip and (self._working or name not in of_a_minibatch):
+                self._visit(item)
+
+    def _count_tensor(self, tensor: Tensor) -> None:
+        """Count what the tensor shows of its storage, and never more of a storage than there is."""
+        storage = tensor.untyped_storage()
+        counted = self._bytes_of_storages.get(storage.data_ptr(), 0)
+        self._bytes_of_storages[storage.data_ptr()] = min(storage.nbytes(), counted + tensor.nbytes)
+
+    def _visit_dataset(self, dataset: AvalancheDataset) -> None:
+        for leaf, index in _leaves(dataset._flat_data, range(len(dataset))):
+            if not _serves_latents(leaf):
+                self._samples.setdefault(id(leaf), (leaf, set()))[1].add(index)
+            elif not self._working:
+                # All latents of an experience are kept by whatever refers to one of them. While there are
+                # working bytes to count, they are among those.
+                self._visit(leaf.cache)
+        for attribute in dataset._data_attributes.values():
+            if attribute.name not in ("targets", "targets_task_labels"):
+                self._visit_attribute(attribute)
+
+    def _visit_attribute(self, attribute: DataAttribute[Any]) -> None:
+        """Count what buffers store beside samples (DER's logits); names and numbers of the data set itself are not."""
+        if len(attribute) and isinstance(attribute[0], (Tensor, np.ndarray)):
+            for i in range(len(attribute)):
+                self._visit(attribute[i])
+
+
+def _serves_latents(data: Any) -> bool:
+    """Tell a view of an experience's latents from other data; what stands for rasters only is looked through."""
+    return isinstance(data, FlatData) and getattr(getattr(data, "cache", None), "memory_bytes", 0) > 0
+
+
+def _leaves(data: Any, indices: Any) -> list[tuple[Any, int]]:
+    """Follow samples of a tree of concatenations and subsets down to the data sets that hold them."""
+    found: list[tuple[Any, int]] = []
+    for index in indices:
+        at, position = data, int(index)
+        while isinstance(at, FlatData) and not _serves_latents(at):
+            which, position = at._get_idx(position)
+            at = at._datasets[which]
+            if isinstance(at, AvalancheDataset):
+                at = at._flat_data
+        found.append((at, position))
+    return found
+
+
+def _stored_bytes(leaf: Any, indices: set[int]) -> int:
+    """Return the bytes of samples stored without loss, with their labels."""
+    n_cells, largest, whole = 0, 1, True
+    plain = 0
+    for index in indices:
+        sample = torch.as_tensor(leaf[index][0])
+        plain += sample.nbytes
+        n_cells = sample.numel()
+        if sample.numel():
+            largest = max(largest, int(sample.max()))
+            whole = (
+                whole
+                and bool((sample >= 0).all())
+                and (not sample.is_floating_point() or bool((sample % 1 == 0).all()))
+            )
+    labels = len(indices) * _LABEL_BYTES
+    if not whole:
+        return plain + labels
+    return len(indices) * -(-n_cells * planes_for(largest) // 8) + labels

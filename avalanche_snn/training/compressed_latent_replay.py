@@ -1,0 +1,298 @@
+"""Compressed latent replay (Dequino et al. 2024, arXiv 2407.03111) as a plugin for any supervised strategy."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from functools import partial
+from typing import Any
+
+import torch
+from avalanche.core import SupervisedPlugin
+from torch import Tensor, nn
+
+from avalanche_snn.models import INPUT, CuttableSequential
+from avalanche_snn.spikes import TimeCodec, make_codec
+from avalanche_snn.training.er_ace import join_buffer
+from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
+from avalanche_snn.training.frozen_front import FrozenFront
+from avalanche_snn.training.latent_view import LatentCache, seen_through_view
+from avalanche_snn.training.memory_size import parse_memory_size
+from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
+from avalanche_snn.training.selection import SELECTIONS, make_selection
+
+_N_EXAMPLES = 32
+
+
+class CompressedLatentReplayPlugin(SupervisedPlugin):
+    """Freeze the front of a spiking network after the first experience and replay compressed latents from then on.
+
+    The first experience trains the whole network. At its end the front, up to the layer `after`, is frozen, and the
+    memory is filled with latents: the spike trains that the front puts out. In every later experience the latents of
+    the new samples are computed once, each minibatch is made of new latents and decoded replays, and only the back
+    is trained. Optimizer, loss, metrics and loggers are the strategy's own; other plugins stand beside this one in any
+    order. Evaluation takes rasters as ever.
+
+    What a minibatch is made of: `train_mb_size` samples (as nearly as whole samples allow, one of them new at least),
+    of which `replay_share` are replays. "balanced" makes every class equally frequent, and within a class every sample
+    seen so far, new or old, equally likely: the minibatches that joint training would have, as far as the memory
+    allows and the new classes are equally frequent among themselves. What other plugins add comes on top.
+
+    With `after="input"` the memory holds rasters and nothing is frozen: raw replay.
+
+    The strategy's model must be a `CuttableSequential` (as `RecurrentSNN` is); a plain `nn.Sequential` becomes one
+    before the first experience, with the same layers and parameter names, as `strategy.model`.
+
+    Args:
+        after: name of the last layer of the front (with its time pooling), or "input".
+        memory: budget in bytes, labels and bookkeeping included: "160 kB", 160_000, or "unlimited"; 0 for no replays.
+        codec: how latents are stored, see `avalanche_snn.spikes.make_codec`: "bits" and "rice" are lossless, "any/10",
+            "any/10/middle" and "count/10" pool windows of time steps (the paper's codes).
+        selection: which samples are kept: "random" (a reservoir) or "herding".
+        replay_share: "balanced", or the fraction of a minibatch that replays make up, above 0 and below 1.
+        seed: of the plugin's own random generator; the global one is never drawn from.
+
+    Raises:
+        TypeError: `memory` is neither a string nor an int, or `replay_share` neither a string nor a number. In
+            training: a model that is no sequence of named layers.
+        ValueError: a bad memory size, code, selection or share. In training: a layer that is not there, latents that
+            are not spikes or spike counts, or a budget too small for one exemplar of each class, with the least that
+            works; all of these before the experience is trained.
+    """
+
+    def __init__(
+        self,
+        after: str = "hidden2",
+        memory: str | int = "160 kB",
+        codec: str = "bits",
+        *,
+        selection: str = "random",
+        replay_share: float | str = BALANCED,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if selection not in SELECTIONS:
+            raise ValueError(f"selection must be one of {', '.join(map(repr, SELECTIONS))}, but {selection!r} came.")
+        if not isinstance(replay_share, (str, int, float)):
+            raise TypeError(f"replay_share must be {BALANCED!r} or a fraction, but {replay_share!r} came.")
+        if isinstance(replay_share, str) and replay_share != BALANCED:
+            raise ValueError(f"replay_share must be {BALANCED!r} or a fraction, but {replay_share!r} came.")
+        if not isinstance(replay_share, str) and not 0 < replay_share < 1:
+            raise ValueError(f"replay_share must lie above 0 and below 1, but {replay_share!r} came.")
+        make_codec(codec, n_time_steps=2**16, n_features=1)  # a bad spec should not wait for the first experience
+        self.cut_after = after
+        self.budget = parse_memory_size(memory)
+        self.codec = codec
+        self.replay_share = replay_share
+        self._generator = torch.Generator().manual_seed(seed)
+        self._selection = make_selection(selection, self._generator)
+        self._memory: ExemplarMemory | None = None
+        self._n_experiences = 0
+        # Other plugins' buffers keep views of earlier experiences alive, or do not.
+        self._caches: weakref.WeakSet[LatentCache] = weakref.WeakSet()
+        self._cache: LatentCache | None = None
+        self._front: FrozenFront | None = None
+        self._plan: ReplayPlan | None = None
+
+    @property
+    def memory(self) -> ExemplarMemory:
+        """The memory of exemplars.
+
+        Raises:
+            ValueError: no experience has been trained yet.
+        """
+        if self._memory is None:
+            raise ValueError("The memory exists from the start of the first experience on: train one first.")
+        return self._memory
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that persist between experiences."""
+        return 0 if self._memory is None else self._memory.nbytes
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes held at this moment that exist only while training: cached latents and the copy of the frozen front."""
+        front = 0 if self._front is None else self._front.nbytes
+        return front + sum(cache.memory_bytes for cache in self._caches)
+
+    def before_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Put this plugin ahead of the strategy's own code and of every other plugin, for the duration of `train`.
+
+        Some strategies (DER, ER_ACE) read the experience's data, and some plugins (RWalk) the minibatch, before the
+        turn of a plugin that is listed last; methods of the instance are what comes before all of them.
+        """
+        if sum(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins) > 1:
+            raise ValueError("A strategy can have one CompressedLatentReplayPlugin, but more were listed.")
+        self._adopt_model(strategy)
+        # What a training that was interrupted has left.
+        self._put_front_back(strategy)
+        self._forget_experience()
+        for name, ahead in self._hooks().items():
+            setattr(strategy, name, partial(ahead, strategy))
+
+    def after_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Give the strategy its own methods back."""
+        for name in self._hooks():
+            strategy.__dict__.pop(name, None)
+
+    def _hooks(self) -> dict[str, Any]:
+        return {
+            "_before_training_exp": self._before_training_exp,
+            "_before_training_epoch": self._before_training_epoch,
+            "_before_training_iteration": self._before_training_iteration,
+            "_after_training_exp": self._after_training_exp,
+        }
+
+    def _before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Prepare data, network and memory before the strategy looks at them."""
+        self._forget_experience()
+        if self.cut_after != INPUT:
+            strategy.experience, self._cache = seen_through_view(strategy.experience)
+            self._caches.add(self._cache)
+        if self._n_experiences == 0:
+            self._memory = self._make_memory(strategy)
+        elif self.cut_after == INPUT:
+            self._fit_codec(strategy.experience.dataset)
+        self._require_room(strategy.experience)
+        if self.cut_after != INPUT and self._n_experiences > 0:
+            self._fill_caches(strategy)
+            self._front = FrozenFront(strategy.model)
+        n_samples = strategy.train_mb_size
+        if len(self.memory) > 0:
+            self._plan = ReplayPlan(self.memory.n_seen, _labels_of(strategy.experience.dataset)[0], self.replay_share)
+            # Only the data loaders, which are made now, have to know.
+            strategy.train_mb_size = self._plan.new_among(n_samples)
+        try:
+            type(strategy)._before_training_exp(strategy, **kwargs)
+        finally:
+            strategy.train_mb_size = n_samples
+
+    def _before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Put the frozen front back where the strategy has swapped or reset its network."""
+        self._put_front_back(strategy)
+        type(strategy)._before_training_epoch(strategy, **kwargs)
+
+    def _before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        """Add replays to the minibatch."""
+        if self._plan is not None:
+            add_replays = partial(self._with_replays, strategy)
+            if not join_buffer(strategy, add_replays):
+                strategy.mbatch = add_replays(strategy.mbatch)
+        type(strategy)._before_training_iteration(strategy, **kwargs)
+
+    def _after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Freeze the front after the first experience, and offer the experience's samples to the memory."""
+        self._put_front_back(strategy)
+        if self.cut_after != INPUT and self._n_experiences == 0:
+            strategy.model.freeze_front()
+            self._fill_caches(strategy)
+        if self.budget != 0:
+            self._remember(strategy)
+        self._n_experiences += 1
+        type(strategy)._after_training_exp(strategy, **kwargs)
+        self._forget_experience()
+
+    def _forget_experience(self) -> None:
+        self._cache, self._plan, self._front = None, None, None
+
+    def _adopt_model(self, strategy: Any) -> None:
+        model = strategy.model
+        if isinstance(model, CuttableSequential) or self.cut_after == INPUT:
+            return
+        if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
+            raise TypeError(
+                "Latent replay cuts a network of named layers: a CuttableSequential (RecurrentSNN is one) or an "
+                f"nn.Sequential was wanted, but {type(model).__name__} came."
+            )
+        strategy.model = CuttableSequential(OrderedDict(model._modules)).train(model.training)
+
+    def _make_memory(self, strategy: Any) -> ExemplarMemory:
+        """Cut the network, and make a memory for what its front puts out."""
+        dataset = strategy.experience.dataset.eval()
+        rasters = torch.stack([torch.as_tensor(dataset[i][0]) for i in range(min(_N_EXAMPLES, len(dataset)))])
+        if self.cut_after == INPUT:
+            (n_time_steps, n_features), largest = rasters.shape[1:], self._largest_to_store(dataset)
+            codec = make_codec(self.codec, n_time_steps, n_features, largest)
+            codec.encode(rasters)  # says now what it cannot store
+        else:
+            strategy.model.cut(self.cut_after, rasters.to(strategy.device))
+            (n_time_steps, n_features), largest = strategy.model.latent_shape, strategy.model.largest_latent
+            codec = make_codec(self.codec, n_time_steps, n_features, largest)
+            strategy.model.hold_latents_up_to(_largest_restored(codec))
+        return ExemplarMemory(self.budget, codec, self._selection)
+
+    def _fit_codec(self, dataset: Any) -> None:
+        """Give every cell of a raw memory more bits when counts come that its code cannot hold."""
+        codec = self.memory.codec
+        largest = self._largest_to_store(dataset.eval())
+        if largest > codec.max_count:
+            self.memory.recode(make_codec(codec.spec, codec.n_time_steps, codec.n_features, largest))
+
+    def _largest_to_store(self, dataset: Any) -> int:
+        """Return the largest value of any raster, or 1 for a code that keeps only whether there is one."""
+        if self.codec.startswith("any"):
+            return 1
+        return max(1, max(int(torch.as_tensor(dataset[i][0]).max()) for i in range(len(dataset))))
+
+    def _require_room(self, experience: Any) -> None:
+        """See that the budget holds an exemplar of each class, of the whole benchmark where it tells its classes."""
+        if self.budget == 0:
+            return
+        labels, task_labels = _labels_of(experience.dataset)
+        groups = {*self.memory.keys, *zip(labels, task_labels, strict=True)}
+        known = [getattr(experience, name, None) or [] for name in ("classes_seen_so_far", "future_classes")]
+        self.memory.require_room_for(max(len(groups), len(set().union(*known))))
+
+    def _fill_caches(self, strategy: Any) -> None:
+        """Compute the latents of the experience, and of an interrupted one that buffers still look at."""
+        for cache in list(self._caches):
+            cache.fill(strategy.model.encode, strategy.device)
+
+    def _put_front_back(self, strategy: Any) -> None:
+        if self._front is not None:
+            self._front.put_back(strategy.model)
+
+    def _with_replays(self, strategy: Any, minibatch: list[Tensor]) -> list[Tensor]:
+        """Return samples, class labels and, where there are any, task labels, with replays behind them."""
+        if self._plan is None or (n_replays := self._plan.replays_for(len(strategy.mb_y))) == 0:
+            return minibatch
+        latents, labels, task_labels = self.memory.draw(n_replays, self._plan.group_shares, self._generator)
+        replays = latents if self.cut_after == INPUT else strategy.model.repack(latents)
+        joined = [
+            torch.cat((minibatch[0], replays.to(minibatch[0]))),
+            torch.cat((minibatch[1], labels.to(minibatch[1]))),
+        ]
+        if len(minibatch) > 2:
+            joined += [*minibatch[2:-1], torch.cat((minibatch[-1], task_labels.to(minibatch[-1])))]
+        return joined
+
+    def _remember(self, strategy: Any) -> None:
+        """Offer the samples of the experience to the memory."""
+        dataset, cache = strategy.experience.dataset.eval(), self._cache
+
+        def latents(positions: list[int]) -> Tensor:
+            if cache is None:
+                return torch.stack([torch.as_tensor(dataset[i][0]) for i in positions])
+            decoded: Tensor = strategy.model.decode(cache.latents[positions].to(strategy.device))
+            return decoded.cpu()
+
+        self.memory.update(Candidates(*_labels_of(dataset), latents))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_caches": list(self._caches)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _caches=weakref.WeakSet(state["_caches"]))
+
+
+def _labels_of(dataset: Any) -> tuple[list[int], list[int]]:
+    """Return class label and task label (0 where there is none) of every sample."""
+    labels = [int(label) for label in dataset.targets]
+    return labels, [int(task) for task in getattr(dataset, "targets_task_labels", [0] * len(labels))]
+
+
+def _largest_restored(codec: TimeCodec) -> int:
+    """Return the largest value that a code restores: counts where windows are counted."""
+    fullest = torch.full((1, codec.n_time_steps, codec.n_features), float(codec.max_count))
+    return int(codec.decode(codec.encode(fullest)).max())

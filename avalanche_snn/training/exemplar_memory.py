@@ -1,0 +1,260 @@
+"""A memory of compressed exemplars that owns its bytes and never holds more of them than its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avalanche_snn.spikes import TimeCodec
+from avalanche_snn.training.packed_rows import PackedRows
+from avalanche_snn.training.selection import Selection
+
+_INDEX_COLUMNS = 3  # class label, task label, samples seen so far
+_CHUNK = 256
+GroupKey = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """New samples offered to the memory.
+
+    Attributes:
+        labels: class label of each sample.
+        task_labels: task label of each sample.
+        latents: gives the latents `[n, T, H]` (float, whole numbers) of the samples at the positions it is called with.
+    """
+
+    labels: Sequence[int]
+    task_labels: Sequence[int]
+    latents: Callable[[list[int]], Tensor]
+
+    def by_group(self) -> dict[GroupKey, list[int]]:
+        """Return the positions of the samples of each class and task."""
+        groups: dict[GroupKey, list[int]] = {}
+        for position, key in enumerate(zip(self.labels, self.task_labels, strict=True)):
+            groups.setdefault((int(key[0]), int(key[1])), []).append(position)
+        return groups
+
+
+class ExemplarMemory:
+    """Compressed exemplars, grouped by class (and task label), within a budget of bytes.
+
+    Every group has the same share of the bytes; what a group cannot fill goes to the others. When new classes
+    arrive, the old groups are cut first and the new one is filled afterwards, so that the budget holds at every moment.
+
+    Args:
+        budget: bytes, everything included; None for no limit.
+        codec: how exemplars are stored.
+        selection: which samples are kept.
+    """
+
+    def __init__(self, budget: int | None, codec: TimeCodec, selection: Selection) -> None:
+        self.budget = budget
+        self.codec = codec
+        self.selection = selection
+        self._index = torch.zeros((0, _INDEX_COLUMNS), dtype=torch.int64)
+        self._groups: list[PackedRows] = []
+        self._length_dtype = _length_dtype(codec)
+
+    def __len__(self) -> int:
+        """Return the number of exemplars."""
+        return sum(len(rows) for rows in self._groups)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held: packed exemplars, lengths of rows where they differ, and the labels and counts of each group."""
+        return self._index.nbytes + sum(rows.nbytes for rows in self._groups)
+
+    @property
+    def keys(self) -> list[GroupKey]:
+        """The groups, as (class label, task label)."""
+        return [(int(label), int(task)) for label, task in self._index[:, :2]]
+
+    @property
+    def counts(self) -> dict[GroupKey, int]:
+        """Exemplars held of each group."""
+        return dict(zip(self.keys, (len(rows) for rows in self._groups), strict=True))
+
+    @property
+    def n_seen(self) -> dict[GroupKey, int]:
+        """Samples of each group that were offered so far, kept or not."""
+        return dict(zip(self.keys, self._index[:, 2].tolist(), strict=True))
+
+    def least_budget(self, n_groups: int) -> int:
+        """Return the bytes that surely hold one exemplar of each of `n_groups` groups."""
+        row = self.codec.max_row_bytes + (0 if self._length_dtype is None else self._length_dtype.itemsize)
+        return n_groups * (row + self._index.element_size() * _INDEX_COLUMNS)
+
+    def require_room_for(self, n_groups: int) -> None:
+        """Raise ValueError when the budget is too small for one exemplar of each of `n_groups` groups."""
+        least = self.least_budget(n_groups)
+        if self.budget is not None and self.budget < least:
+            raise ValueError(
+                f"A memory of {self.budget} bytes is too small for one exemplar of each of {n_groups} classes with the "
+                f"code {self.codec.spec!r}: at least {least} bytes are needed. Give more memory, a stronger code, "
+                "or cut the network at a smaller layer."
+            )
+
+    def update(self, candidates: Candidates) -> None:
+        """Offer new samples to the memory; it keeps a balanced choice of old and new within the budget.
+
+        Raises:
+            ValueError: the budget is too small for one exemplar of each group, old and new. Nothing has changed then.
+        """
+        new_groups = candidates.by_group()
+        old_keys = self.keys
+        keys = old_keys + sorted(key for key in new_groups if key not in old_keys)
+        self.require_room_for(len(keys))
+        offered = {key: self._encode(candidates, positions) for key, positions in new_groups.items()}
+        wanted = dict.fromkeys(keys, 0)
+        for key, rows in (*zip(old_keys, self._groups, strict=True), *offered.items()):
+            wanted[key] += int(rows.row_bytes().sum())
+        quotas = self._quotas(wanted)
+        n_seen = self.n_seen
+        kept_new: dict[GroupKey, PackedRows] = {}
+        for group, key in enumerate(old_keys):
+            n_old, new = self.selection.merge(
+                self._groups[group].row_bytes(),
+                offered[key].row_bytes() if key in offered else torch.zeros(0, dtype=torch.int64),
+                n_seen[key],
+                quotas[key],
+            )
+            if len(n_old) < len(self._groups[group]):
+                self._replace(group, self._groups[group].keep(n_old))
+            if key in offered:
+                kept_new[key] = offered[key].keep(new)
+        for key in keys[len(old_keys) :]:
+            _, new = self.selection.merge(torch.zeros(0, dtype=torch.int64), offered[key].row_bytes(), 0, quotas[key])
+            kept_new[key] = offered[key].keep(new)
+        # Only now, with every old group within its quota, does anything grow.
+        for key, rows in kept_new.items():
+            if key in old_keys:
+                group = old_keys.index(key)
+                self._index[group, 2] += len(new_groups[key])
+                arrangement = self.selection.arrange(len(self._groups[group]), len(rows))
+                self._replace(group, self._groups[group].append(rows).keep(arrangement))
+            else:
+                entry = torch.tensor([[key[0], key[1], len(new_groups[key])]], dtype=torch.int64)
+                self._index = torch.cat((self._index, entry))
+                self._groups.append(self._empty_rows())
+                self._replace(len(self._groups) - 1, rows)
+
+    def draw(self, n: int, shares: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw exemplars, each group in proportion to its share, and restore them.
+
+        Args:
+            n: how many.
+            shares: float64 `[G]`, in the order of `keys`, summing to 1.
+            generator: of the draw.
+
+        Returns:
+            latents float32 `[n, T, H]`, class labels int64 `[n]`, task labels int64 `[n]`.
+        """
+        counts = _systematic_counts(n, shares, generator)
+        matrices, labels, tasks = [], [], []
+        for group, count in enumerate(counts.tolist()):
+            if count:
+                rows = _draw_rows(len(self._groups[group]), count, generator)
+                matrices.append(self._groups[group].take(rows))
+                labels.append(self._index[group, 0].expand(count))
+                tasks.append(self._index[group, 1].expand(count))
+        return self.codec.decode(_stack(matrices)), torch.cat(labels), torch.cat(tasks)
+
+    def all_latents(self) -> tuple[Tensor, Tensor]:
+        """Restore every exemplar: latents float32 `[n, T, H]` and class labels int64 `[n]`."""
+        matrices = [rows.take(torch.arange(len(rows))) for rows in self._groups]
+        labels = [self._index[group, 0].expand(len(rows)) for group, rows in enumerate(self._groups)]
+        if not matrices:
+            return self.codec.decode(torch.zeros((0, self.codec.max_row_bytes), dtype=torch.uint8)), torch.zeros(
+                0, dtype=torch.int64
+            )
+        return self.codec.decode(_stack(matrices)), torch.cat(labels)
+
+    def recode(self, codec: TimeCodec) -> None:
+        """Store everything under another code of fixed length; what no longer fits the budget is dropped.
+
+        Raises:
+            ValueError: the budget is too small for one exemplar of each group. Nothing has changed then.
+        """
+        old, self.codec = self.codec, codec
+        try:
+            self.require_room_for(len(self._groups))
+        except ValueError:
+            self.codec = old
+            raise
+        width = codec.max_row_bytes
+        wanted = {key: count * width for key, count in self.counts.items()}
+        quotas = self._quotas(wanted)
+        # Every group is cut before any row grows: the budget holds at every moment.
+        for group, (key, rows) in enumerate(zip(self.keys, list(self._groups), strict=True)):
+            if quotas[key] < wanted[key]:
+                self._replace(group, rows.keep(self.selection.shorten(len(rows), quotas[key] // width)))
+        for group, rows in enumerate(list(self._groups)):
+            self._replace(group, self._packed(old.decode(rows.take(torch.arange(len(rows))))))
+
+    def _replace(self, group: int, rows: PackedRows) -> None:
+        """Put other rows in the place of a group's: the one place where the memory's bytes change."""
+        self._groups[group] = rows
+
+    def _empty_rows(self) -> PackedRows:
+        lengths = None if self._length_dtype is None else torch.zeros(0, dtype=self._length_dtype)
+        return PackedRows(torch.zeros(0, dtype=torch.uint8), lengths, self.codec.max_row_bytes)
+
+    def _packed(self, latents: Tensor) -> PackedRows:
+        matrix = self.codec.encode(latents)
+        return PackedRows.of(matrix, self.codec.row_bytes(matrix), self.codec.max_row_bytes, self._length_dtype)
+
+    def _encode(self, candidates: Candidates, positions: list[int]) -> PackedRows:
+        """Encode the samples of one group, in the order in which they would be kept."""
+        order = self.selection.order(candidates.latents, positions)
+        rows = self._empty_rows()
+        for start in range(0, len(order), _CHUNK):
+            rows = rows.append(self._packed(candidates.latents(order[start : start + _CHUNK])))
+        return rows
+
+    def _quotas(self, wanted: dict[GroupKey, int]) -> dict[GroupKey, int]:
+        """Share the budget out among groups that want so many bytes: equally, the rest of one to the others."""
+        if self.budget is None:
+            return wanted
+        left = self.budget - len(wanted) * self._index.element_size() * _INDEX_COLUMNS
+        fixed_row = None if self._length_dtype is not None else self.codec.max_row_bytes
+        quotas: dict[GroupKey, int] = {}
+        for position, key in enumerate(sorted(wanted, key=lambda key: (wanted[key], key))):
+            n_left = len(wanted) - position
+            share = left // n_left
+            if fixed_row is not None:
+                # Whole rows only, or the remainder of every share would be lost.
+                share = -(-(left // fixed_row) // n_left) * fixed_row
+            quotas[key] = min(wanted[key], share)
+            left -= quotas[key]
+        return quotas
+
+
+def _length_dtype(codec: TimeCodec) -> torch.dtype | None:
+    """Return the dtype that holds the length of a row, None where all rows have the same length."""
+    if not codec.variable_length:
+        return None
+    # int16 would do up to 32 767 bytes; torch's uint16 lacks most operations.
+    return torch.int16 if codec.max_row_bytes < 2**15 else torch.int32
+
+
+def _stack(matrices: list[Tensor]) -> Tensor:
+    widest = max(matrix.shape[1] for matrix in matrices)
+    return torch.cat([torch.nn.functional.pad(matrix, (0, widest - matrix.shape[1])) for matrix in matrices])
+
+
+def _systematic_counts(n: int, shares: Tensor, generator: torch.Generator) -> Tensor:
+    """Split n into whole numbers whose expectations are n * shares and that differ from them by less than one."""
+    offset = torch.rand(1, generator=generator, dtype=torch.float64)
+    ends = torch.cumsum(shares, 0) * n
+    ends[-1] = n
+    return torch.diff(torch.floor(ends + offset), prepend=torch.floor(offset)).to(torch.int64)
+
+
+def _draw_rows(n_rows: int, count: int, generator: torch.Generator) -> Tensor:
+    """Draw row numbers as evenly as possible: without replacement as long as there are rows left."""
+    whole = torch.arange(n_rows).repeat(count // n_rows)
+    return torch.cat((whole, torch.randperm(n_rows, generator=generator)[: count % n_rows]))

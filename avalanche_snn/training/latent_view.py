@@ -1,0 +1,134 @@
+"""The data of an experience as a view that serves rasters until latents exist, and latents from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from typing import Any
+
+import torch
+from avalanche.benchmarks.scenarios import CLExperience
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.benchmarks.utils.data import _FlatDataWithTransform
+from torch import Tensor
+from tqdm import tqdm
+
+_CHUNK = 256
+
+
+class LatentCache:
+    """The latents of some samples, once they are computed; shared by every view of these samples."""
+
+    def __init__(self, samples: _FlatDataWithTransform) -> None:
+        self._samples = samples
+        self._latents: Tensor | None = None
+        self._others: list[tuple[Any, ...]] = []
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the latents have been computed."""
+        return self._latents is not None
+
+    @property
+    def latents(self) -> Tensor:
+        """Packed latents uint8 `[N, T', ceil(H/8), P]`.
+
+        Raises:
+            ValueError: they have not been computed.
+        """
+        if self._latents is None:
+            raise ValueError("These samples have no latents yet: fill the cache first.")
+        return self._latents
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the packed latents and one of each label; 0 as long as there are none."""
+        return self._latents.nbytes + len(self._latents) if self._latents is not None else 0
+
+    def sample(self, index: int) -> list[Any]:
+        """Return one sample: its packed latents and what stood beside its raster."""
+        return [self.latents[index], *self._others[index]]
+
+    def fill(self, encode: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        """Compute the latents of every sample, as the "eval" transforms show it, unless that was done before.
+
+        No data loader is involved, since its iterator would draw from the global random generator and so change the
+        run that it is part of.
+
+        Args:
+            encode: rasters `[B, T, C]` -> packed latents uint8 `[B, T', ceil(H/8), P]`.
+            device: where `encode` wants its rasters.
+        """
+        if self.is_filled:
+            return
+        samples = self._samples.with_transforms("eval")
+        chunks: list[Tensor] = []
+        others: list[tuple[Any, ...]] = []
+        starts = range(0, len(samples), _CHUNK)
+        # disable=None: no bar where standard error is not a terminal.
+        for start in tqdm(starts, desc="latents", unit="batch", leave=False, disable=None):
+            chunk = [samples[i] for i in range(start, min(start + _CHUNK, len(samples)))]
+            rasters = torch.stack([torch.as_tensor(sample[0]) for sample in chunk])
+            chunks.append(encode(rasters.to(device)).cpu())
+            others.extend(tuple(sample[1:]) for sample in chunk)
+        self._latents, self._others = torch.cat(chunks), others
+
+
+class LatentView(_FlatDataWithTransform):
+    """A leaf of an Avalanche dataset that stands for other samples, as rasters or as packed latents.
+
+    Avalanche's buffers concatenate and subset datasets, they do not copy samples. What they hold of a view switches
+    from rasters to latents with the view, so rasters and latents never meet in one buffer.
+
+    Rasters pass through the transforms of whichever group ("train", "eval") asks for them; latents are those of the
+    rasters under the "eval" transforms, computed once.
+
+    Attributes:
+        cache: what all copies of the view (one a transform group) share.
+    """
+
+    def __init__(self, samples: _FlatDataWithTransform) -> None:
+        super().__init__([samples])
+        # Flattening would take the samples out of the view.
+        self._can_flatten = False
+        self.cache = LatentCache(samples)
+
+    def subset(self, indices: Iterable[int] | None) -> _FlatDataWithTransform:
+        """Return a dataset of some of the view's samples, which goes on looking at the view."""
+        return _FlatDataWithTransform([self], indices=None if indices is None else list(indices))
+
+    def concat(self, other: Any) -> _FlatDataWithTransform:
+        """Return a dataset of the view's samples and others."""
+        return _FlatDataWithTransform([self, other])
+
+    def _getitem_recursive_call(self, idx: int, group_name: str) -> Any:
+        return self.cache.sample(idx) if self.cache.is_filled else super()._getitem_recursive_call(idx, group_name)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def seen_through_view(experience: CLExperience) -> tuple[CLExperience, LatentCache]:
+    """Return a copy of an experience whose dataset, with its labels and attributes, is a view; and the view's cache.
+
+    The experience itself, which belongs to the user's benchmark, stays as it is.
+
+    Raises:
+        TypeError: the experience's dataset is not an Avalanche dataset.
+    """
+    dataset = experience.dataset
+    if not isinstance(dataset, AvalancheDataset):
+        raise TypeError(
+            f"An experience's dataset must be an AvalancheDataset, but {type(dataset).__name__} came: "
+            "make it one with avalanche.benchmarks.utils.as_classification_dataset."
+        )
+    view = LatentView(dataset._flat_data)
+    viewed = dataset._shallow_clone_dataset()
+    viewed._flat_data = view
+    lent = copy(experience)
+    # Experiences of Avalanche's newer benchmarks have no setter for it.
+    lent._dataset = viewed
+    return lent, view.cache
