@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from avalanche_snn.training import format_memory_size, parse_memory_size
 from benchmarks.catalogue import benchmark_names, find_benchmark, options_of, strategy_names
 from benchmarks.records import RESULTS, all_records
 from benchmarks.settings import RunPlan, Training
@@ -51,6 +52,10 @@ def make_plan(
             f"Strategy {strategy!r} has no option {', '.join(map(repr, unknown))}; "
             f"it has {', '.join(map(repr, own)) or 'none'}."
         )
+    chosen_options = {**own, **(options or {})}
+    if "memory" in chosen_options:
+        # One size, one spelling: "160kB" and 160_000 are the same settings as "160 kB".
+        chosen_options["memory"] = format_memory_size(parse_memory_size(chosen_options["memory"]))
     plan_stream = {**chosen.stream, "split": split, **(QUICK_STREAM if quick else {}), **(stream or {})}
     if quick and data == "synthetic":
         plan_stream.setdefault("n_samples_per_class", QUICK_SAMPLES_PER_CLASS)
@@ -68,7 +73,7 @@ def make_plan(
         plan_stream,
         plan_network,
         plan_training,
-        {**own, **(options or {})},
+        chosen_options,
         evaluate_on="valid" if validation else "test",
         quick=quick,
     )

@@ -45,3 +45,20 @@ def parse_memory_size(size: str | int) -> int | None:
     if n_bytes % 1:
         raise ValueError(f"memory must be a whole number of bytes, but {size!r} is {n_bytes.normalize()}.")
     return int(n_bytes)
+
+
+def format_memory_size(n_bytes: int | None) -> str:
+    """Write bytes as `parse_memory_size` reads them, the same size always in the same way.
+
+    Args:
+        n_bytes: bytes, or None for no limit.
+
+    Returns:
+        A whole number with the largest of the units B, kB, MB and GB that allows one: "1600 kB"; or "unlimited".
+    """
+    if n_bytes is None:
+        return UNLIMITED
+    for unit in ("GB", "MB", "kB"):
+        if n_bytes and n_bytes % _UNITS[unit] == 0:
+            return f"{n_bytes // _UNITS[unit]} {unit}"
+    return f"{n_bytes} B"

@@ -28,7 +28,7 @@ def test_a_quick_run_from_the_command_line(
     assert main([*line.split(), "--results", str(tmp_path)]) == 0
     (path,) = tmp_path.glob("*.json")
     record = json.loads(path.read_text())
-    assert record["settings"]["options"]["memory"] == "16kB"
+    assert record["settings"]["options"]["memory"] == "16 kB"
     assert record["settings"]["quick"] is True
     said = capsys.readouterr().out
     assert str(path) in said

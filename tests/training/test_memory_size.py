@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avalanche_snn.training import parse_memory_size
+from avalanche_snn.training import format_memory_size, parse_memory_size
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,21 @@ def test_parts_of_a_byte_are_refused(size, n_bytes):
 def test_other_types_are_refused(size):
     with pytest.raises(TypeError, match='a string like "160 kB" or a number of bytes'):
         parse_memory_size(size)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (None, "unlimited"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (160_000, "160 kB"),
+        (1_600_000, "1600 kB"),
+        (16_384, "16384 B"),
+        (2_000_000, "2 MB"),
+        (3 * 10**9, "3 GB"),
+    ],
+)
+def test_a_size_is_written_in_one_way_that_reads_back(n_bytes: int | None, text: str) -> None:
+    assert format_memory_size(n_bytes) == text
+    assert parse_memory_size(text) == n_bytes

@@ -289,6 +289,21 @@ def test_the_benchmark_stays_as_it_was():
     assert not any(name.startswith("_before_training") or name.startswith("_after") for name in vars(strategy))
 
 
+def test_raw_replay_trains_the_whole_network():
+    benchmark = tiny_benchmark()
+    replay = CompressedLatentReplayPlugin("input", "unlimited")
+    recorder = Recorder()
+    strategy = tiny_strategy(tiny_network(), [replay, recorder])
+    strategy.train(benchmark.train_stream[0], eval_streams=[])
+    before = {name: parameter.clone() for name, parameter in strategy.model.named_parameters()}
+    strategy.train(benchmark.train_stream[1], eval_streams=[])
+    assert not strategy.model.is_cut
+    assert not any(torch.equal(before[name], parameter) for name, parameter in strategy.model.named_parameters())
+    known = {raster.numpy().tobytes() for raster in benchmark.train_data.rasters}
+    assert {raster.numpy().tobytes() for samples, *_ in recorder.of(1) for raster in samples} <= known
+    assert {label for labels in recorder.labels_of(1) for label in labels} == {0, 1, 2, 3}
+
+
 class Interrupt(SupervisedPlugin):
     """Stops training once, in the middle of an experience."""
 
@@ -340,6 +355,7 @@ def test_the_front_stays_where_a_strategy_resets_the_network_and_no_epoch_follow
     strategy = tiny_strategy(tiny_network(), [plugin, CompressedLatentReplayPlugin("hidden1", 600)])
     stream = tiny_benchmark().train_stream
     strategy.train(stream[0], eval_streams=[])
+    assert strategy.model.front_is_frozen
     frozen = {name: tensor.clone() for name, tensor in strategy.model.front_state().items()}
     strategy.train_epochs = 0
     strategy.train(stream[1], eval_streams=[])
