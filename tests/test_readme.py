@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,4 +77,8 @@ def test_logging_to_weights_and_biases(
     monkeypatch.setenv("WANDB_SILENT", "true")
     exec(BLOCKS[2], after_the_first_block)
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    until = time.monotonic() + 30
+    # wandb's own process writes the file, now and then a little after `finish` has returned.
+    while b"memory_bytes" not in log.read_bytes() and time.monotonic() < until:
+        time.sleep(0.2)
     assert b"memory_bytes" in log.read_bytes()

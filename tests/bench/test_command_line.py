@@ -62,7 +62,7 @@ def test_missing_data_is_said_in_one_line(
     monkeypatch.setenv("AVALANCHE_SNN_DATA", str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     monkeypatch.setattr("urllib.request.urlretrieve", refuse)
-    assert main(["run", "class_incremental", "--strategy", "naive"]) == 2
+    assert main(["run", "class_incremental", "--strategy", "naive", "--results", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert "shd_train.h5" in said
