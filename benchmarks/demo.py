@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.cli import make_plan
+from benchmarks.plans import make_plan
 from benchmarks.plots import plot_records
 from benchmarks.runner import run
 from benchmarks.settings import RunPlan

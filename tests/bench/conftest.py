@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cli import make_plan
+from benchmarks.plans import make_plan
 from benchmarks.settings import RunPlan
 
 

@@ -12,7 +12,8 @@ import pytest
 
 import strategies
 from benchmarks.catalogue import find_benchmark, find_strategy, strategy_names
-from benchmarks.cli import main, make_plan
+from benchmarks.cli import main
+from benchmarks.plans import make_plan
 from benchmarks.runner import run
 from benchmarks.settings import RunPlan
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cli import make_plan
+from benchmarks.plans import make_plan
 from benchmarks.runner import run
 
 DATA = Path(os.environ.get("AVALANCHE_SNN_DATA", ""))

@@ -1,0 +1,72 @@
+"""Completing the settings of a run from what a user asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from avalanche_snn.training import format_memory_size, parse_memory_size
+from benchmarks.catalogue import find_benchmark, options_of
+from benchmarks.settings import RunPlan
+
+QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
+QUICK_NETWORK = {"hidden": [64, 48, 32]}
+QUICK_SAMPLES_PER_CLASS = 36
+QUICK_TRAINING = {"first_epochs": 3, "epochs": 2}
+
+
+def make_plan(
+    benchmark: str,
+    strategy: str,
+    *,
+    data: Any = "shd",
+    seed: int = 0,
+    split: str = "merged",
+    options: dict[str, Any] | None = None,
+    time_pooling: dict[str, str] | None = None,
+    stream: dict[str, Any] | None = None,
+    network: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    validation: float = 0.0,
+    quick: bool = False,
+) -> RunPlan:
+    """Complete the settings of a run with those of its benchmark and the defaults of its strategy.
+
+    Raises:
+        ValueError: no such benchmark, strategy or data, or an option that the strategy does not have.
+    """
+    chosen = find_benchmark(benchmark)
+    if data not in chosen.build:
+        raise ValueError(f"Benchmark {benchmark!r} runs on {', '.join(chosen.build)}, but {data!r} came.")
+    own = options_of(strategy)
+    unknown = [name for name in options or {} if name not in own]
+    if unknown:
+        raise ValueError(
+            f"Strategy {strategy!r} has no option {', '.join(map(repr, unknown))}; "
+            f"it has {', '.join(map(repr, own)) or 'none'}."
+        )
+    chosen_options = {**own, **(options or {})}
+    if "memory" in chosen_options:
+        # One size, one spelling: "160kB" and 160_000 are the same settings as "160 kB".
+        chosen_options["memory"] = format_memory_size(parse_memory_size(chosen_options["memory"]))
+    plan_stream = {**chosen.stream, "split": split, **(QUICK_STREAM if quick else {}), **(stream or {})}
+    if quick and data == "synthetic":
+        plan_stream.setdefault("n_samples_per_class", QUICK_SAMPLES_PER_CLASS)
+    if validation:
+        plan_stream["validation"] = validation
+    plan_network = {**chosen.network, **(QUICK_NETWORK if quick else {}), **(network or {})}
+    if time_pooling:
+        plan_network["time_pooling"] = time_pooling
+    plan_training = replace(chosen.training, **{**(QUICK_TRAINING if quick else {}), **(training or {})})
+    return RunPlan(
+        benchmark,
+        strategy,
+        data,
+        seed,
+        plan_stream,
+        plan_network,
+        plan_training,
+        chosen_options,
+        evaluate_on="valid" if validation else "test",
+        quick=quick,
+    )
