@@ -32,9 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     torch.set_num_threads(parsed.threads)
     options = {name: getattr(parsed, name) for name in ("memory", "codec", "after", "selection")}
-    training = {
-        name: getattr(parsed, name) for name in ("first_epochs", "epochs", "first_learning_rate", "learning_rate")
-    }
+    training_names = ("first_epochs", "epochs", "first_learning_rate", "learning_rate", "loss")
+    training = {name: getattr(parsed, name) for name in training_names}
     plan = make_plan(
         parsed.benchmark,
         parsed.strategy,
@@ -100,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--epochs", type=int, help=f"on each later experience (default {Training.epochs})")
     run.add_argument("--first-learning-rate", type=float, help=f"(default {Training.first_learning_rate})")
     run.add_argument("--learning-rate", type=float, help=f"on later experiences (default {Training.learning_rate})")
+    run.add_argument(
+        "--loss", choices=("seen", "all"), help=f"cross-entropy over which classes (default {Training.loss})"
+    )
     run.add_argument(
         "--validation", type=float, default=0.0, metavar="FRACTION",
         help="hold out this fraction of the training data and evaluate on it instead of the test stream",

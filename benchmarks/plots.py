@@ -20,8 +20,9 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         The files written.
     """
     paths = []
-    key = lambda s: (s.benchmark, s.data_name, s.split)  # noqa: E731 - sorted and grouped by the same thing
-    for (benchmark, data_name, split), members in groupby(sorted(summarise(records), key=key), key=key):
+    # Summaries come sorted by exactly these three.
+    groups = groupby(summarise(records), key=lambda s: (s.benchmark, s.data_name, s.split))
+    for (benchmark, data_name, split), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
         paths.append(plot_summaries(summaries, folder / f"{benchmark}-{data_name}-{split}.png"))
     return paths
@@ -40,12 +41,16 @@ def plot_summaries(summaries: Sequence[Summary], path: Path) -> Path:
         }
         curves = [record["seen_accuracy"] for record in summary.records]
         means = [100 * mean(values) for values in zip(*curves, strict=True)]
-        if summary.keeps_memory:
-            over_experiences.plot(range(len(means)), means, label=summary.label, **look)
-            against_bytes.plot(max(summary.memory_bytes, 1) / 1000, means[-1], linestyle="none", markersize=8, **look)
-        else:
+        if not summary.keeps_memory:
             for axes in (over_experiences, against_bytes):
                 axes.axhline(means[-1], linestyle="--", color=look["color"], label=summary.label)
+            continue
+        over_experiences.plot(range(len(means)), means, label=summary.label, **look)
+        if summary.memory_bytes > 0:
+            against_bytes.plot(summary.memory_bytes / 1000, means[-1], linestyle="none", markersize=8, **look)
+        else:
+            # Zero has no place on a logarithmic axis.
+            against_bytes.axhline(means[-1], linestyle=":", color=look["color"])
     n_experiences = max(len(summary.records[0]["seen_accuracy"]) for summary in summaries)
     over_experiences.set_xticks(range(n_experiences))
     style.label(over_experiences, "experience trained last", "accuracy on all classes seen (%)", title)

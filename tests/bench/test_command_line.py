@@ -102,3 +102,22 @@ def test_help_names_every_command() -> None:
     ).stdout
     for command in ("run", "table", "plot", "demo"):
         assert command in said
+
+
+def test_a_strategy_that_gathers_while_it_trains_trains_the_first_experience_itself(
+    small_plan: Callable[..., RunPlan], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gathering.py").write_text(
+        "from avalanche.training.supervised import Naive\n"
+        "TRAINS_FIRST_EXPERIENCE = True\n"
+        "def build(model, optimizer, **template):\n"
+        "    return Naive(model=model, optimizer=optimizer, **template)\n"
+    )
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
+    record = run(small_plan("class_incremental", "gathering"), tmp_path, cache=cache)
+    sys.modules.pop("strategies.gathering")
+    assert record["first_seconds"] == 0
+    assert not cache.exists(), "no network was trained for it or taken from others"
+    shared = run(small_plan("class_incremental", "naive"), tmp_path, cache=cache)
+    assert [path.suffix for path in cache.iterdir()] == [".pt"]
+    assert record["accuracy_matrix"][0] == shared["accuracy_matrix"][0], "the same training all the same"
