@@ -20,25 +20,25 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         The files written.
     """
     paths = []
+    all_summaries = summarise(records)
+    # A configuration looks the same in every figure.
+    looks = {label: style.look(number) for number, label in enumerate(sorted({s.label for s in all_summaries}))}
     # Summaries come sorted by exactly these three.
-    groups = groupby(summarise(records), key=lambda s: (s.benchmark, s.data_name, s.split))
+    groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split))
     for (benchmark, data_name, split), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
-        paths.append(plot_summaries(summaries, folder / f"{benchmark}-{data_name}-{split}.png"))
+        paths.append(_plot_summaries(summaries, looks, folder / f"{benchmark}-{data_name}-{split}.png"))
     return paths
 
 
-def plot_summaries(summaries: Sequence[Summary], path: Path) -> Path:
+def _plot_summaries(summaries: Sequence[Summary], looks: dict[str, dict[str, str]], path: Path) -> Path:
     """Draw accuracy on the classes seen so far over experiences (left) and final accuracy against bytes (right)."""
     first = summaries[0]
     title = find_benchmark(first.benchmark).title
     drawn = style.figure(11.0, 5.2)
     over_experiences, against_bytes = drawn.subplots(1, 2)
-    for number, summary in enumerate(summaries):
-        look = {
-            "color": style.COLOURS[number % len(style.COLOURS)],
-            "marker": style.MARKERS[number % len(style.MARKERS)],
-        }
+    for summary in summaries:
+        look = looks[summary.label]
         curves = [record["seen_accuracy"] for record in summary.records]
         means = [100 * mean(values) for values in zip(*curves, strict=True)]
         if not summary.keeps_memory:

@@ -16,6 +16,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
+def look(number: int) -> dict[str, str]:
+    """Return colour and marker of one of many curves."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+
+
 def figure(width: float = 8.0, height: float = 4.5) -> Figure:
     """Return an empty figure; sizes in inches."""
     return Figure(figsize=(width, height), layout="constrained")
