@@ -32,7 +32,7 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
 
 
 def _plot_summaries(summaries: Sequence[Summary], looks: dict[str, dict[str, str]], path: Path) -> Path:
-    """Draw accuracy on the classes seen so far over experiences (left) and final accuracy against bytes (right)."""
+    """Draw accuracy on the experiences seen so far (left) and final accuracy against bytes (right)."""
     first = summaries[0]
     title = find_benchmark(first.benchmark).title
     drawn = style.figure(11.0, 5.2)
@@ -53,14 +53,14 @@ def _plot_summaries(summaries: Sequence[Summary], looks: dict[str, dict[str, str
             against_bytes.axhline(means[-1], linestyle=":", color=look["color"])
     n_experiences = max(len(summary.records[0]["seen_accuracy"]) for summary in summaries)
     over_experiences.set_xticks(range(n_experiences))
-    style.label(over_experiences, "experience trained last", "accuracy on all classes seen (%)", title)
+    style.label(over_experiences, "experience trained last", "accuracy on experiences seen so far (%)", title)
     style.label(
         against_bytes,
         "memory kept between experiences (kB)",
         "final accuracy (%)",
         f"{first.data_name}, {first.split} split",
     )
-    against_bytes.set_xscale("log")
+    style.log_axis(against_bytes)
     for axes in (over_experiences, against_bytes):
         axes.set_ylim(0, 100)
     handles, labels = over_experiences.get_legend_handles_labels()

@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 # Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -33,6 +34,14 @@ def label(axes: Axes, x: str, y: str, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def log_axis(axes: Axes) -> None:
+    """Make the x axis logarithmic, with ticks at 1, 2, 5, 10, ... written out."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def save(drawn: Figure, path: Path) -> Path:
