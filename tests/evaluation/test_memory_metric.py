@@ -97,8 +97,12 @@ def test_samples_are_counted_in_as_few_bits_as_hold_the_largest_of_them():
 
 
 def test_nothing_is_counted_twice():
+    class Referring(SupervisedPlugin):
+        def after_training_exp(self, strategy, **kwargs):
+            self.replay, self.policy, self.buffer = replay, replay.storage_policy, replay.storage_policy.buffer
+
     replay = ReplayPlugin(8)
-    assert after_learning([replay, ReplayPlugin(8, storage_policy=replay.storage_policy)]) == 8 * SAMPLE
+    assert after_learning([replay, Referring()]) == 8 * SAMPLE
     assert after_learning([ReplayPlugin(1000), ReplayPlugin(1000), AGEMPlugin(5, 5)]) == 36 * SAMPLE
 
     class Hoarder(SupervisedPlugin):
