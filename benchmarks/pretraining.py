@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from avalanche.training.plugins import EvaluationPlugin
 from torch import nn
 
 import avalanche_snn
+from benchmarks.files import write_whole
 from benchmarks.losses import make_loss
 from benchmarks.progress import SilentLogger
 from benchmarks.settings import RunPlan, digest_of
@@ -76,17 +76,7 @@ def pretrain(
     )
     strategy.train(experience, eval_streams=[])
     seconds = time.perf_counter() - started
-    _save({"state": model.state_dict(), "seconds": seconds}, path)
+    content = io.BytesIO()
+    torch.save({"state": model.state_dict(), "seconds": seconds}, content)
+    write_whole(path, content.getvalue())
     return seconds
-
-
-def _save(value: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(value, file)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

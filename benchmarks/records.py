@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from benchmarks.files import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 REQUIRED = (
@@ -37,19 +37,7 @@ def write_record(record: Record, path: Path) -> None:
     missing = [name for name in REQUIRED if name not in record]
     if missing:
         raise ValueError(f"A record needs {', '.join(REQUIRED)}; {', '.join(missing)} missing in {path.name}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".partial")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
 
 def read_record(path: Path) -> Record:
