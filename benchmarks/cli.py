@@ -13,6 +13,7 @@ from benchmarks.catalogue import benchmark_names, strategy_names
 from benchmarks.demo import demo
 from benchmarks.plans import make_plan
 from benchmarks.plots import plot_records
+from benchmarks.pretraining import CACHE
 from benchmarks.records import RESULTS, all_records
 from benchmarks.runner import run
 from benchmarks.settings import Training
@@ -46,7 +47,7 @@ def _run(parsed: argparse.Namespace) -> int:
         validation=parsed.validation,
         quick=parsed.quick,
     )
-    record = run(plan, parsed.results, again=parsed.again)
+    record = run(plan, parsed.results, again=parsed.again, cache=parsed.networks)
     print(f"{parsed.results / plan.identifier}.json")
     print(
         f"{record['data_name']}, {record['split']} split, {plan.strategy}, seed {plan.seed}: "
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--again", action="store_true", help="repeat the run even if its record is there")
     run.add_argument("--results", type=Path, default=RESULTS, help="folder of records")
+    run.add_argument("--networks", type=Path, default=CACHE, help="folder of networks trained on experience 0")
     run.set_defaults(carry_out=_run)
 
     table = commands.add_parser("table", help="print the tables of all records, and write them into README.md")

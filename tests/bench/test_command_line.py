@@ -24,9 +24,9 @@ def test_a_quick_run_from_the_command_line(
     generated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AVALANCHE_SNN_DATA", generated)
-    monkeypatch.setattr("benchmarks.pretraining.CACHE", tmp_path / "networks")
     line = "run class_incremental --strategy compressed_latent_replay --data synthetic --quick --memory 16kB"
-    assert main([*line.split(), "--results", str(tmp_path)]) == 0
+    assert main([*line.split(), "--results", str(tmp_path), "--networks", str(tmp_path / "networks")]) == 0
+    assert len(list((tmp_path / "networks").glob("*.pt"))) == 1
     (path,) = tmp_path.glob("*.json")
     record = json.loads(path.read_text())
     assert record["settings"]["options"]["memory"] == "16 kB"
