@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import mean
 
 from benchmarks.catalogue import benchmark_names, find_benchmark
 from benchmarks.records import Record
@@ -57,7 +58,7 @@ def replace_tables(text: str, tables: str) -> str:
 
 def _table(benchmark: Benchmark, data_name: str, split: str, summaries: list[Summary]) -> str:
     lines = [f"**{benchmark.title}** - {data_name}, {split} split, {_epochs(summaries)}", "", _HEAD, _RULE]
-    lines += [_row(summary) for summary in sorted(summaries, key=lambda s: s.final_accuracy)]
+    lines += [_row(summary) for summary in summaries]
     if data_name == "SHD" and split == "merged":
         for figure in benchmark.published:
             mark = " †" if figure.contaminated else ""
@@ -68,8 +69,8 @@ def _table(benchmark: Benchmark, data_name: str, split: str, summaries: list[Sum
 def _row(summary: Summary) -> str:
     records = summary.records
     kept = f"{summary.memory_bytes:,.0f}" if summary.keeps_memory else "all data"
-    working = f"{sum(r['working_bytes'] for r in records) / len(records):,.0f}"
-    seconds = f"{sum(r['seconds'] for r in records) / len(records):,.0f}"
+    working = f"{mean(r['working_bytes'] for r in records):,.0f}"
+    seconds = f"{mean(r['seconds'] for r in records):,.0f}"
     final = summary.percent(record["final_accuracy"] for record in records)
     first = summary.percent(record["accuracy_matrix"][-1][0] for record in records)
     last = summary.percent(record["accuracy_matrix"][-1][-1] for record in records)

@@ -9,6 +9,7 @@ does, and nothing has to be switched on or off between training on latents and e
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -130,9 +131,7 @@ class CuttableSequential(nn.Sequential):
 
     def back(self, latents: Tensor) -> Tensor:
         """Put latents `[B, T', H]` (float) through the back -> logits `[B, K]`."""
-        for layer in self._layers()[self._require_cut() :]:
-            latents = layer(latents)
-        return latents
+        return _through(self._layers()[self._require_cut() :], latents)
 
     def encode(self, rasters: Tensor) -> Tensor:
         """Put rasters `[B, T, C]` through the front and pack what comes out: uint8 `[B, T', ceil(H/8), P]`.
@@ -206,10 +205,7 @@ class CuttableSequential(nn.Sequential):
                 latents = self._run_front(batch)
             # In memory as decoded latents are: dropout and sums behind the cut then come out the same, bit for bit.
             return self.back(latents.contiguous())
-        values = self._as_floats(batch)
-        for layer in self._layers():
-            values = layer(values)
-        return values
+        return _through(self._layers(), batch.to(self._dtype()))
 
     def _layers(self) -> list[nn.Module]:
         return list(self._modules.values())
@@ -218,10 +214,7 @@ class CuttableSequential(nn.Sequential):
         return self._layers()[: self._require_cut()]
 
     def _run_front(self, rasters: Tensor) -> Tensor:
-        values = self._as_floats(rasters)
-        for layer in self._front_layers():
-            values = layer(values)
-        return values
+        return _through(self._front_layers(), rasters.to(self._dtype()))
 
     def _require_cut(self) -> int:
         if self._front_length is None:
@@ -230,9 +223,6 @@ class CuttableSequential(nn.Sequential):
 
     def _dtype(self) -> torch.dtype:
         return next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.get_default_dtype())
-
-    def _as_floats(self, rasters: Tensor) -> Tensor:
-        return rasters.to(self._dtype())
 
     def _largest_count_by_design(self) -> int | None:
         """Return the largest count that known layers at the end of the front can put out, None where unknown."""
@@ -257,3 +247,9 @@ class CuttableSequential(nn.Sequential):
                 f"{_LARGEST_COUNT_OF_UNKNOWN_LAYERS}), but values from {latents.min().item():g} to "
                 f"{latents.max().item():g} came: cut after a spiking layer."
             )
+
+
+def _through(layers: Iterable[nn.Module], values: Tensor) -> Tensor:
+    for layer in layers:
+        values = layer(values)
+    return values

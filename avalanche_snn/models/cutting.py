@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from torch import nn
 
@@ -39,15 +38,9 @@ def cut(model: nn.Sequential, after: str) -> tuple[nn.Sequential, nn.Sequential]
         ValueError: there is no such layer, or nothing would be left for the back.
     """
     length = front_length(model, after)
-    layers = list(_named_layers(model))
-    return nn.Sequential(OrderedDict(layers[:length])), nn.Sequential(OrderedDict(layers[length:]))
-
-
-def _named_layers(model: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
     # named_children() would leave out a layer that stands in two places.
-    for name, layer in model._modules.items():
-        if layer is not None:
-            yield name, layer
+    layers = list(model._modules.items())
+    return nn.Sequential(OrderedDict(layers[:length])), nn.Sequential(OrderedDict(layers[length:]))
 
 
 def _listed(names: list[str]) -> str:

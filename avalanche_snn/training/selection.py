@@ -54,10 +54,8 @@ class Selection(ABC):
         if total <= quota:
             return torch.arange(n_old), torch.arange(n_new)
         n_kept = _n_that_fit(old_bytes, new_bytes, quota)
-        n_from_new = n_kept - n_old if n_new else 0
-        if n_new:
-            drawn = self._new_among(n_kept, n_seen, n_new)
-            n_from_new = min(n_new, max(drawn, n_from_new, 0))
+        # Rows held are fewer than their share where the budget has been small: new samples fill the rest.
+        n_from_new = min(n_new, max(self._new_among(n_kept, n_seen, n_new), n_kept - n_old)) if n_new else 0
         kept_old = self.shorten(n_old, min(n_old, n_kept - n_from_new))
         kept_new = torch.arange(n_from_new)
         # Rows of different lengths may still pass the quota by some bytes.
