@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from avalanche_snn.models.cutting import front_length
 from avalanche_snn.models.pooling import TimePooling
+from avalanche_snn.neurons import SpikingLayer
 from avalanche_snn.spikes import is_packed_batch, pack, planes_for, unpack
 
 INPUT = "input"
@@ -205,7 +206,7 @@ class CuttableSequential(nn.Sequential):
                 latents = self._run_front(batch)
             # In memory as decoded latents are: dropout and sums behind the cut then come out the same, bit for bit.
             return self.back(latents.contiguous())
-        return _through(self._layers(), batch.to(self._dtype()))
+        return _through(self._layers(), self._as_input(batch))
 
     def _layers(self) -> list[nn.Module]:
         return list(self._modules.values())
@@ -214,7 +215,11 @@ class CuttableSequential(nn.Sequential):
         return self._layers()[: self._require_cut()]
 
     def _run_front(self, rasters: Tensor) -> Tensor:
-        return _through(self._front_layers(), rasters.to(self._dtype()))
+        return _through(self._front_layers(), self._as_input(rasters))
+
+    def _as_input(self, rasters: Tensor) -> Tensor:
+        """Rasters as the first layer takes them: a spiking layer reads spike counts of any dtype faster than floats."""
+        return rasters if isinstance(self[0], SpikingLayer) else rasters.to(self._dtype())
 
     def _require_cut(self) -> int:
         if self._front_length is None:

@@ -13,10 +13,10 @@ from torch import nn
 from avalanche_snn.models.cuttable import CuttableSequential
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
-from avalanche_snn.neurons import DelayedSynaptic, Leaky, Synaptic
+from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, Synaptic
 from avalanche_snn.neurons.layers import ALPHA, BETA
 
-NEURONS = ("delayed_synaptic", "synaptic", "leaky")
+NEURONS = ("delayed_synaptic", "synaptic", "leaky", "adaptive")
 
 NeuronFactory = Callable[[int, int], nn.Module]
 
@@ -36,18 +36,19 @@ class RecurrentSNN(CuttableSequential):
         n_inputs: C, input channels.
         hidden: neurons of each hidden layer, one or more.
         n_classes: K.
-        neuron: `"delayed_synaptic"` (the paper's), `"synaptic"`, `"leaky"` (equal to snnTorch's), or a callable
-            `(n_inputs, n_outputs) -> nn.Module` that maps `[B, T, n_inputs]` to spikes `[B, T, n_outputs]` and brings
-            its own constants: `recurrent`, `threshold`, `reset`, `surrogate`, `kernel` then play no part.
+        neuron: `"delayed_synaptic"` (the paper's), `"synaptic"`, `"leaky"` (equal to snnTorch's), `"adaptive"` (whose
+            paper has reset="subtract" and surrogate="box/1"), or a callable `(n_inputs, n_outputs) -> nn.Module` that
+            maps `[B, T, n_inputs]` to spikes `[B, T, n_outputs]` and brings its own constants: `recurrent`,
+            `threshold`, `reset`, `surrogate`, `kernel` then play no part.
         recurrent: connect each hidden layer to itself.
         time_pooling: hidden layers to pool over time, as in `{"hidden2": "any/5"}`; what follows runs on fewer steps.
         readout: `"max"` or `"mean"` over time.
         surrogate: gradient of the spikes, see `avalanche_snn.neurons.surrogates`.
-        alpha: decay of synaptic currents in one step, hidden layers (other than `"leaky"`) and readout.
-        beta: decay of membranes in one step, hidden layers and readout.
+        alpha: decay of synaptic currents in one step, hidden layers (`"delayed_synaptic"`, `"synaptic"`) and readout.
+        beta: decay of membranes in one step, hidden layers (other than `"adaptive"`, which trains its own) and readout.
         threshold: of the spikes.
         reset: `"zero"`, `"subtract"` or `"none"`.
-        kernel: `"auto"`, `"reference"` or `"torch"`, see `SpikingLayer`.
+        kernel: `"auto"`, `"reference"`, `"torch"`, `"cpp"` or `"triton"`, see `SpikingLayer`.
         seed: draw the initial weights from this seed, whatever the state of torch's generator (which is left as it is);
             None draws from torch's generator.
 
@@ -85,8 +86,8 @@ class RecurrentSNN(CuttableSequential):
             make_layer = _named_neuron(
                 neuron,
                 alpha=alpha,
-                recurrent=recurrent,
                 beta=beta,
+                recurrent=recurrent,
                 threshold=threshold,
                 reset=reset,
                 surrogate=surrogate,
@@ -106,7 +107,7 @@ class RecurrentSNN(CuttableSequential):
         super().__init__(children)
 
 
-def _named_neuron(name: str, *, alpha: float, **constants: Any) -> NeuronFactory:
+def _named_neuron(name: str, *, alpha: float, beta: float, **constants: Any) -> NeuronFactory:
     if name not in NEURONS:
         raise ValueError(
             f"unknown neuron {name!r}: choose one of {', '.join(map(repr, NEURONS))}, "
@@ -114,9 +115,11 @@ def _named_neuron(name: str, *, alpha: float, **constants: Any) -> NeuronFactory
         )
 
     def make_layer(n_inputs: int, n_outputs: int) -> nn.Module:
+        if name == "adaptive":
+            return AdaptiveLeaky(n_inputs, n_outputs, **constants)
         if name == "leaky":
-            return Leaky(n_inputs, n_outputs, **constants)
+            return Leaky(n_inputs, n_outputs, beta=beta, **constants)
         layer = DelayedSynaptic if name == "delayed_synaptic" else Synaptic
-        return layer(n_inputs, n_outputs, alpha=alpha, **constants)
+        return layer(n_inputs, n_outputs, alpha=alpha, beta=beta, **constants)
 
     return make_layer

@@ -3,80 +3,62 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avalanche_snn.neurons.dynamics import (
     NeuronParameters,
     Step,
     delayed_synaptic_step,
     leaky_step,
-    run_reference,
     synaptic_step,
 )
+from avalanche_snn.neurons.kernels import AUTO, KERNELS, Kernel, Neuron, Timing, choose_kernel
 from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
-from avalanche_snn.neurons.torch_kernel import Timing, run_torch
 
 #: Decays of the paper's network: 10 ms (synapse 5 ms) in steps of 1 ms.
 ALPHA = math.exp(-1 / 5)
 BETA = math.exp(-1 / 10)
+_REFERENCE = "reference"
 
 
-class SpikingLayer(nn.Module):
-    """Input weights, optional recurrent weights and a neuron: the base of `Leaky`, `Synaptic` and `DelayedSynaptic`.
+class SpikingLayer(nn.Module, ABC):
+    """Input weights, optional recurrent weights and neurons: the base of every spiking layer.
 
-    The input projection is one matrix product over all time steps; only the neurons themselves step through time.
+    The input projection is one operation over all time steps; only the neurons themselves step through time.
 
     Args:
         n_inputs: C, input features.
         n_outputs: H, neurons.
-        neuron: constants of the neuron.
-        step: its dynamics.
-        timing: what the `torch` kernel needs to know of it; None where it cannot run this neuron.
         recurrent: every neuron's spikes reach every neuron of the layer.
         bias: a constant added to each neuron's current.
-        kernel: `"reference"` (step by step, autograd), `"torch"` (one function with hand-written back-propagation, the
-            same spikes and gradients, several times faster) or `"auto"` (the fastest that this neuron has).
+        kernel: how to compute the layer: `"reference"` (step by step, autograd), `"torch"`, `"cpp"` (CPU) or `"triton"`
+            (CUDA), which have the same spikes and gradients and are several times faster, or `"auto"`: the fastest
+            that runs where the layer is. `avalanche_snn.neurons.available_kernels()` says which run here.
 
     Attributes:
         weight: `[H, C]`.
         bias: `[H]` or None.
         recurrent_weight: `[H (to), H (from)]` or None.
+        kernel: as given.
 
     Raises:
-        ValueError: sizes below 1, or a kernel that this neuron does not have.
+        ValueError: sizes below 1, or a kernel that there is not, or that cannot run this neuron. In `forward`: a named
+            kernel that does not run here.
     """
 
-    def __init__(
-        self,
-        n_inputs: int,
-        n_outputs: int,
-        neuron: NeuronParameters,
-        step: Step,
-        timing: Timing | None,
-        *,
-        recurrent: bool,
-        bias: bool,
-        kernel: str,
-    ) -> None:
+    def __init__(self, n_inputs: int, n_outputs: int, *, recurrent: bool, bias: bool, kernel: str) -> None:
         super().__init__()
         name = type(self).__name__
         if n_inputs < 1 or n_outputs < 1:
             raise ValueError(f"{name}: wanted at least 1 input and 1 neuron, came {n_inputs} and {n_outputs}")
-        kernels = ("reference",) if timing is None else ("torch", "reference")
-        if kernel != "auto" and kernel not in kernels:
-            allowed = ", ".join(repr(known) for known in ("auto", *kernels))
-            raise ValueError(
-                f"{name} with reset_delay={neuron.reset_delay} has no kernel {kernel!r}: choose one of {allowed}"
-            )
+        if kernel not in (AUTO, *KERNELS):
+            raise ValueError(f"unknown kernel {kernel!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
-        self.neuron = neuron
-        self.kernel = kernels[0] if kernel == "auto" else kernel
-        self._step = step
-        self._timing = timing
+        self.kernel = kernel
         self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs))
         self.bias = nn.Parameter(torch.empty(n_outputs)) if bias else None
         self.recurrent_weight = nn.Parameter(torch.empty(n_outputs, n_outputs)) if recurrent else None
@@ -103,40 +85,73 @@ class SpikingLayer(nn.Module):
             Spikes `[B, T, H]`, 0 or 1, in the dtype of the weights.
 
         Raises:
-            ValueError: an input of another shape.
+            ValueError: an input of another shape, or a named kernel that does not run on the layer's device and dtype.
         """
         if x.dim() != 3 or x.shape[1] < 1 or x.shape[2] != self.n_inputs:
             raise ValueError(
                 f"{type(self).__name__} wanted an input [B, T, {self.n_inputs}] with T >= 1, came {list(x.shape)}; "
                 f"give the layer (or the model) the number of input features that the data have"
             )
-        currents = self._project(x.to(self.weight.dtype))
-        if self.kernel == "torch" and self._timing is not None:
-            spikes = run_torch(currents, self.recurrent_weight, self.neuron, self._timing)
-        else:
-            spikes = run_reference(self._step, currents, self.recurrent_weight, self.neuron)
-        return spikes.transpose(0, 1)
+        kernel = self._kernel_for(self.weight.device, self.weight.dtype)
+        return self._run(kernel, kernel.project(x, self.weight, self.bias))
 
-    def _project(self, x: Tensor) -> Tensor:
-        """`[B, T, C]` to currents `[T, B, H]` in the memory order of the input: moving them costs more than strides."""
-        time_major = x.transpose(0, 1)
-        if time_major.is_contiguous():  # the output of another spiking layer
-            return functional.linear(time_major, self.weight, self.bias)
-        return functional.linear(x, self.weight, self.bias).transpose(0, 1)
+    def _kernel_for(self, device: torch.device, dtype: torch.dtype) -> Kernel:
+        return choose_kernel(self.kernel, device, dtype)
+
+    @abstractmethod
+    def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
+        """Currents `[B, T, H]` to spikes `[B, T, H]`."""
+
+    def _describe_neuron(self) -> str:
+        return ""
 
     def extra_repr(self) -> str:
         """Sizes and constants, for `print(model)`."""
-        neuron = self.neuron
-        decays = f"alpha={neuron.alpha:.4g}, beta={neuron.beta:.4g}" if neuron.alpha else f"beta={neuron.beta:.4g}"
-        reset = neuron.reset if neuron.reset_delay else f"{neuron.reset} at once"
         return (
             f"{self.n_inputs}, {self.n_outputs}, recurrent={self.recurrent_weight is not None}, "
-            f"bias={self.bias is not None}, {decays}, threshold={neuron.threshold:g}, reset={reset}, "
-            f"surrogate={neuron.surrogate}, kernel={self.kernel}"
+            f"bias={self.bias is not None}, {self._describe_neuron()}, kernel={self.kernel}"
         )
 
 
-class Leaky(SpikingLayer):
+class _FixedLayer(SpikingLayer):
+    """A layer of neurons with fixed time constants: the base of `Leaky`, `Synaptic` and `DelayedSynaptic`."""
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_outputs: int,
+        parameters: NeuronParameters,
+        step: Step,
+        timing: Timing,
+        *,
+        recurrent: bool,
+        bias: bool,
+        kernel: str,
+    ) -> None:
+        steps_only = not parameters.reset_delay and step is not delayed_synaptic_step
+        if steps_only and kernel in KERNELS and kernel != _REFERENCE:
+            raise ValueError(
+                f"{type(self).__name__} with reset_delay=False has no kernel {kernel!r}: choose '{AUTO}' or "
+                f"'{_REFERENCE}', which are the same then, or reset_delay=True"
+            )
+        self.neuron = parameters
+        super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, kernel=kernel)
+        self._dynamics = Neuron(parameters, step, None if steps_only else timing)
+
+    def _kernel_for(self, device: torch.device, dtype: torch.dtype) -> Kernel:
+        return KERNELS[_REFERENCE] if self._dynamics.timing is None else super()._kernel_for(device, dtype)
+
+    def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
+        return kernel.run(currents, self.recurrent_weight, self._dynamics)
+
+    def _describe_neuron(self) -> str:
+        neuron = self.neuron
+        decays = f"alpha={neuron.alpha:.4g}, beta={neuron.beta:.4g}" if neuron.alpha else f"beta={neuron.beta:.4g}"
+        reset = neuron.reset if neuron.reset_delay else f"{neuron.reset} at once"
+        return f"{decays}, threshold={neuron.threshold:g}, reset={reset}, surrogate={neuron.surrogate}"
+
+
+class Leaky(_FixedLayer):
     """Leaky integrate-and-fire neurons; equations in `dynamics.leaky_step`, equal to snnTorch's `Leaky` and `RLeaky`.
 
     `[B, T, C] -> [B, T, H]`. Arguments as in `SpikingLayer` and `NeuronParameters`.
@@ -163,11 +178,11 @@ class Leaky(SpikingLayer):
             reset_delay=reset_delay,
             surrogate=parse_surrogate(surrogate),
         )
-        timing = Timing(loop=1, delay=0, clear_before_input=not recurrent) if reset_delay else None
+        timing = Timing(loop=1, delay=0, clear_before_input=not recurrent)
         super().__init__(n_inputs, n_outputs, neuron, leaky_step, timing, recurrent=recurrent, bias=bias, kernel=kernel)
 
 
-class Synaptic(SpikingLayer):
+class Synaptic(_FixedLayer):
     """Neurons with a synaptic current; equations in `dynamics.synaptic_step`, as snnTorch's `Synaptic`, `RSynaptic`.
 
     `[B, T, C] -> [B, T, H]`. Arguments as in `SpikingLayer` and `NeuronParameters`.
@@ -196,13 +211,13 @@ class Synaptic(SpikingLayer):
             reset_delay=reset_delay,
             surrogate=parse_surrogate(surrogate),
         )
-        timing = Timing(loop=1, delay=0) if reset_delay else None
+        timing = Timing(loop=1, delay=0)
         super().__init__(
             n_inputs, n_outputs, neuron, synaptic_step, timing, recurrent=recurrent, bias=bias, kernel=kernel
         )
 
 
-class DelayedSynaptic(SpikingLayer):
+class DelayedSynaptic(_FixedLayer):
     """The neurons of compressed latent replays (arXiv 2407.03111); equations in `dynamics.delayed_synaptic_step`.
 
     `[B, T, C] -> [B, T, H]`. Spikes come two steps later than those of `Synaptic`, and its recurrent loop takes three

@@ -53,6 +53,8 @@ _DERIVATIVES: dict[str, Callable[[Tensor, float], Tensor]] = {
     "triangular": _triangular,
     "box": _box,
 }
+#: The names, in an order that compiled kernels number them by.
+SURROGATES = tuple(_DERIVATIVES)
 _DEFAULT_PARAMETERS = {"fast_sigmoid": 25.0, "sigmoid": 25.0, "atan": 2.0, "triangular": 1.0, "box": 1.0}
 
 

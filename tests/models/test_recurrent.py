@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avalanche_snn.models import LeakyReadout, RecurrentSNN, TimePooling
-from avalanche_snn.neurons import DelayedSynaptic, Leaky, Synaptic
+from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, Synaptic
 
 
 def small(**options: object) -> RecurrentSNN:
@@ -98,6 +98,15 @@ def test_named_neurons_take_the_constants_of_the_network(neuron: str, cls: type[
     assert model(rasters()).shape == (6, 4)
 
 
+def test_adaptive_neurons_bring_their_own_decays() -> None:
+    model = RecurrentSNN(30, (8,), 4, neuron="adaptive", reset="subtract", surrogate="box/1", threshold=0.5, seed=0)
+    layer = model.get_submodule("hidden1")
+    assert isinstance(layer, AdaptiveLeaky)
+    assert (layer.threshold, layer.reset, str(layer.surrogate)) == (0.5, "subtract", "box/1")
+    assert {name for name, _ in layer.named_parameters()} == {"weight", "recurrent_weight", "alpha", "beta", "a", "b"}
+    assert model(rasters()).shape == (6, 4)
+
+
 def test_a_callable_makes_the_layers() -> None:
     model = RecurrentSNN(30, (8, 6), 4, neuron=lambda n_inputs, n_outputs: Leaky(n_inputs, n_outputs, bias=True))
     layers = [model.get_submodule(name) for name in ("hidden1", "hidden2")]
@@ -115,11 +124,14 @@ def test_one_hidden_layer_is_enough_and_none_is_not() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neuron": "lif"}, "unknown neuron 'lif': choose one of 'delayed_synaptic', 'synaptic', 'leaky', or give"),
+        (
+            {"neuron": "lif"},
+            "unknown neuron 'lif': choose one of 'delayed_synaptic', .*, 'adaptive', or give",
+        ),
         ({"readout": "sum"}, "unknown readout 'sum'"),
         ({"surrogate": "relu"}, "unknown surrogate 'relu'"),
         ({"reset": "hard"}, "unknown reset 'hard'"),
-        ({"kernel": "cpp"}, "no kernel 'cpp'"),
+        ({"kernel": "cuda"}, "unknown kernel 'cuda'"),
         ({"beta": 1.5}, "beta .* came 1.5"),
     ],
 )
@@ -133,11 +145,12 @@ def test_another_number_of_channels_is_named() -> None:
         RecurrentSNN()(torch.zeros(2, 10, 140))
 
 
+@pytest.mark.parametrize("kernel", ["torch", "auto"])
 @pytest.mark.parametrize("readout", ["max", "mean"])
 @pytest.mark.parametrize("pooling", [None, {"hidden1": "any/5"}])
-def test_kernels_agree_on_a_whole_network(readout: str, pooling: dict[str, str] | None) -> None:
+def test_kernels_agree_on_a_whole_network(kernel: str, readout: str, pooling: dict[str, str] | None) -> None:
     reference = small(kernel="reference", readout=readout, time_pooling=pooling).double()
-    fast = small(kernel="torch", readout=readout, time_pooling=pooling).double()
+    fast = small(kernel=kernel, readout=readout, time_pooling=pooling).double()
     targets = torch.tensor([0, 1, 2, 3, 0, 1])
     losses = []
     for model in (reference, fast):

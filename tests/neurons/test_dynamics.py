@@ -161,7 +161,7 @@ def paper_spikes(inputs: np.ndarray, weight: np.ndarray, recurrent: np.ndarray |
     return spikes
 
 
-@pytest.mark.parametrize("kernel", ["reference", "torch"])
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_delayed_synaptic_equals_the_equations_of_the_paper(kernel: str, recurrent: bool) -> None:
     generator = np.random.default_rng(0)
@@ -178,7 +178,7 @@ def test_delayed_synaptic_equals_the_equations_of_the_paper(kernel: str, recurre
     np.testing.assert_array_equal(spikes, expected)
 
 
-@pytest.mark.parametrize("kernel", ["reference", "torch"])
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
 @pytest.mark.parametrize("reset", ["zero", "subtract", "none"])
 def test_without_recurrence_delayed_synaptic_is_synaptic_two_steps_later(kernel: str, reset: str) -> None:
     inputs = (torch.rand(8, 60, 40) < 0.1).double()

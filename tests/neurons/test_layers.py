@@ -7,9 +7,9 @@ import pickle
 import pytest
 import torch
 
-from avalanche_snn.neurons import DelayedSynaptic, Leaky, SpikingLayer, Synaptic
+from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, SpikingLayer, Synaptic
 
-LAYERS = (Leaky, Synaptic, DelayedSynaptic)
+LAYERS = (Leaky, Synaptic, DelayedSynaptic, AdaptiveLeaky)
 
 
 def make(cls: type[Leaky] | type[Synaptic] | type[DelayedSynaptic], kernel: str = "auto") -> SpikingLayer:
@@ -20,7 +20,7 @@ def make(cls: type[Leaky] | type[Synaptic] | type[DelayedSynaptic], kernel: str 
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-@pytest.mark.parametrize("kernel", ["reference", "torch"])
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
 def test_nothing_is_left_on_the_layer_after_a_call(cls: type[Leaky], kernel: str) -> None:
     layer = make(cls, kernel)
     inputs = (torch.rand(6, 30, 20) < 0.3).float()
@@ -41,7 +41,7 @@ def test_nothing_is_left_on_the_layer_after_a_call(cls: type[Leaky], kernel: str
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-@pytest.mark.parametrize("kernel", ["reference", "torch"])
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
 def test_copies_pickles_and_state_dicts_give_the_same_spikes(cls: type[Leaky], kernel: str) -> None:
     layer = make(cls, kernel)
     inputs = (torch.rand(6, 30, 20) < 0.3).float()
@@ -53,7 +53,7 @@ def test_copies_pickles_and_state_dicts_give_the_same_spikes(cls: type[Leaky], k
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-@pytest.mark.parametrize("kernel", ["reference", "torch"])
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
 def test_samples_of_a_batch_do_not_mix(cls: type[Leaky], kernel: str) -> None:
     layer = make(cls, kernel).double()
     inputs = (torch.rand(6, 30, 20) < 0.3).double()
@@ -62,7 +62,7 @@ def test_samples_of_a_batch_do_not_mix(cls: type[Leaky], kernel: str) -> None:
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-@pytest.mark.parametrize("kernel", ["reference", "torch"])
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
 def test_inputs_are_cast_to_the_dtype_of_the_weights(cls: type[Leaky], kernel: str) -> None:
     layer = make(cls, kernel)
     counts = torch.randint(0, 3, (6, 30, 20), dtype=torch.uint8)
@@ -82,17 +82,17 @@ def test_another_input_shape_is_named(cls: type[Leaky], shape: tuple[int, ...]) 
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-def test_auto_is_the_fast_kernel_and_an_unknown_one_is_refused(cls: type[Leaky]) -> None:
-    assert cls(4, 3).kernel == "torch"
+def test_the_kernel_is_auto_and_an_unknown_one_is_refused(cls: type[Leaky]) -> None:
+    assert cls(4, 3).kernel == "auto"
     assert cls(4, 3, kernel="reference").kernel == "reference"
-    with pytest.raises(ValueError, match="no kernel 'cuda': choose one of 'auto', 'torch', 'reference'"):
+    with pytest.raises(ValueError, match=r"unknown kernel 'cuda': choose one of 'auto', .*'torch', 'reference'"):
         cls(4, 3, kernel="cuda")
 
 
 @pytest.mark.parametrize("cls", [Leaky, Synaptic])
 def test_a_kernel_that_cannot_run_this_neuron_is_refused_when_named(cls: type[Leaky]) -> None:
-    assert cls(4, 3, reset_delay=False).kernel == "reference"
-    with pytest.raises(ValueError, match="reset_delay=False has no kernel 'torch': choose one of 'auto', 'reference'"):
+    assert cls(4, 3, reset_delay=False)(torch.ones(2, 5, 4)).shape == (2, 5, 3)
+    with pytest.raises(ValueError, match="reset_delay=False has no kernel 'torch': choose 'auto' or 'reference'"):
         cls(4, 3, reset_delay=False, kernel="torch")
 
 
@@ -121,6 +121,6 @@ def test_initial_weights_of_the_others_are_uniform_within_one_over_root_fan_in()
 def test_a_layer_describes_itself() -> None:
     assert repr(DelayedSynaptic(700, 200)) == (
         "DelayedSynaptic(700, 200, recurrent=True, bias=False, alpha=0.8187, beta=0.9048, threshold=1, reset=zero, "
-        "surrogate=fast_sigmoid/100, kernel=torch)"
+        "surrogate=fast_sigmoid/100, kernel=auto)"
     )
     assert "beta=0.5, threshold=1, reset=subtract at once" in repr(Leaky(4, 3, beta=0.5, reset_delay=False))

@@ -1,72 +1,63 @@
-"""The `torch` kernel: a whole layer over a whole sequence as one autograd function with hand-written back-propagation.
+"""The `torch` kernel: a layer as two autograd functions with hand-written gradients, in torch operations alone.
 
-All three neurons of this package are one recurrence that differs in when spikes come back and when they go out:
-
-    h[t] = I[t] + V S[t - L]                  L: steps a spike takes round the recurrent loop
-    J[t] = a J[t-1] + h[t]                    a = 0 for a neuron without synaptic current
-    U[t] = b U[t-1] + J[t], reset where S[t-1]
-    S[t] = [U[t] > th]
-    output[t] = S[t - D]                      D: steps the output is late
-
-with L = 1, D = 0 for `leaky_step` and `synaptic_step`, and L = 3, D = 2 for `delayed_synaptic_step`.
-The gradients, with g[t] that of the output for S[t], s' the surrogate derivative, and r[t] = 1 - S[t-1] for a reset to
-zero and 1 otherwise (the reset itself is not differentiated; where it clears the membrane before the input is added, dI
-goes without r):
-
-    dS[t] = g[t] + V^T dI[t + L]
-    dU[t] = s'(U[t] - th) dS[t] + b r[t+1] dU[t+1]
-    dI[t] = a dI[t+1] + r[t] dU[t]
-    dV    = sum over t of dI[t] S[t - L]^T
+The first brings the input to the neurons, as events where that is cheaper than a dense product; the second steps the
+neurons through time in preallocated memory and walks the same way back (equations in `base.Timing` and, for adaptive
+neurons, in `torch_adaptive`). Of all the steps only the membranes are kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
+from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import NeuronParameters
+from avalanche_snn.neurons.kernels.base import Neuron, Timing
+from avalanche_snn.neurons.kernels.torch_adaptive import run_adaptive_steps
+from avalanche_snn.neurons.kernels.torch_events import EventProjection, events_pay, list_events
 
 
-@dataclass(frozen=True)
-class Timing:
-    """When spikes come back and go out.
+class TorchKernel:
+    """Hand-written back-propagation through time in torch; runs on every device and in every floating point dtype."""
 
-    Attributes:
-        loop: steps a spike takes round the recurrent loop, >= 1.
-        delay: steps by which the output is late, >= 0.
-        clear_before_input: a reset to zero clears the membrane before the input is added, not after.
-    """
+    name = "torch"
 
-    loop: int
-    delay: int
-    clear_before_input: bool = False
+    def why_not(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Return None: it always runs."""
+        return None
 
+    def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """`[B, T, C]` to currents `[B, T, H]`."""
+        if not x.requires_grad and events_pay(x, weight):
+            events = list_events(x)
+            if events is not None:
+                currents: Tensor = EventProjection.apply(events, weight, bias)
+                return currents.view(*x.shape[:2], -1)
+        x = x.to(weight.dtype)
+        time_major = x.transpose(0, 1)
+        if time_major.is_contiguous():  # the output of another spiking layer: moving it costs more than strides
+            return functional.linear(time_major, weight, bias).transpose(0, 1)
+        return functional.linear(x, weight, bias)
 
-def run_torch(
-    currents: Tensor, recurrent_weight: Tensor | None, parameters: NeuronParameters, timing: Timing
-) -> Tensor:
-    """Run a neuron from rest over a sequence; the same spikes and gradients as `run_reference`, several times faster.
+    def run(self, currents: Tensor, recurrent_weight: Tensor | None, neuron: Neuron) -> Tensor:
+        """Currents `[B, T, H]` to spikes `[B, T, H]`."""
+        if neuron.timing is None:
+            raise ValueError("the torch kernel cannot run this neuron: only the reference steps through it")
+        time_major = currents.transpose(0, 1)
+        differentiable = currents.requires_grad or (recurrent_weight is not None and recurrent_weight.requires_grad)
+        if torch.is_grad_enabled() and differentiable:
+            spikes: Tensor = _Sequence.apply(time_major, recurrent_weight, neuron.parameters, neuron.timing)
+        else:
+            spikes = _run_steps(time_major, recurrent_weight, neuron.parameters, neuron.timing)
+        return spikes.transpose(0, 1)
 
-    The currents are used up: the membranes take their place in memory, step by step.
-
-    Args:
-        currents: input currents `[T, B, H]`, T >= 1, in any memory order; nothing else may need their values.
-        recurrent_weight: `[H (to), H (from)]` or None.
-        parameters: the constants; `reset_delay` must be True.
-        timing: which neuron this is.
-
-    Returns:
-        Spikes `[T, B, H]`, contiguous.
-    """
-    differentiable = currents.requires_grad or (recurrent_weight is not None and recurrent_weight.requires_grad)
-    if torch.is_grad_enabled() and differentiable:
-        spikes: Tensor = _Sequence.apply(currents, recurrent_weight, parameters, timing)
-        return spikes
-    return _run_steps(currents, recurrent_weight, parameters, timing)
+    def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
+        """Currents `[B, T, H]` to spikes `[B, T, H]`."""
+        return run_adaptive_steps(currents.transpose(0, 1), recurrent_weight, parameters).transpose(0, 1)
 
 
 def _run_steps(
@@ -112,18 +103,17 @@ class _Sequence(torch.autograd.Function):
     ) -> Tensor:
         output = _run_steps(currents, recurrent_weight, parameters, timing)
         ctx.parameters, ctx.timing = parameters, timing
-        ctx.save_for_backward(output, currents, recurrent_weight)
+        ctx.save_for_backward(currents, recurrent_weight)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        output, currents, recurrent_weight = ctx.saved_tensors
+        currents, recurrent_weight = ctx.saved_tensors
         parameters, timing = ctx.parameters, ctx.timing
         membranes = currents.unbind(0)
-        spikes = output[timing.delay :].unbind(0)
         grad_spikes = grad_output[timing.delay :].unbind(0)
-        n_steps = len(spikes)
+        n_steps = len(grad_spikes)
         to_zero = parameters.reset == "zero"
         derivative = parameters.surrogate.derivative
 
@@ -133,24 +123,28 @@ class _Sequence(torch.autograd.Function):
         grad_weight = None
         if recurrent_weight is not None and ctx.needs_input_grad[1]:
             grad_weight = torch.zeros_like(recurrent_weight)
-        grad_membrane = torch.zeros_like(output[0])
+        grad_membrane = torch.zeros(currents.shape[1:], dtype=currents.dtype, device=currents.device)
         scratch = torch.empty_like(grad_membrane)
+        fired = torch.empty_like(grad_membrane)
         for step in reversed(range(n_steps)):
             grad_fired = grad_spikes[step]
             if recurrent_weight is not None and step + timing.loop < n_steps:
                 grad_received = grads[step + timing.loop]
                 grad_fired = torch.addmm(grad_fired, grad_received, recurrent_weight, out=scratch)
                 if grad_weight is not None:
-                    grad_weight.addmm_(grad_received.T, spikes[step])
+                    torch.gt(membranes[step], parameters.threshold, out=fired)
+                    grad_weight.addmm_(grad_received.T, fired)
             grad_membrane.mul_(parameters.beta)
             grad_membrane.addcmul_(grad_fired, derivative(membranes[step] - parameters.threshold))
-            cleared = spikes[step - 1] if to_zero and step else None
-            if cleared is not None and not timing.clear_before_input:
-                grad_membrane.addcmul_(grad_membrane, cleared, value=-1.0)
+            clears = to_zero and step > 0
+            if clears:
+                torch.gt(membranes[step - 1], parameters.threshold, out=fired)
+                if not timing.clear_before_input:
+                    grad_membrane.addcmul_(grad_membrane, fired, value=-1.0)
             if step + 1 < n_steps:
                 torch.add(grad_membrane, grads[step + 1], alpha=parameters.alpha, out=grads[step])
             else:
                 grads[step].copy_(grad_membrane)
-            if cleared is not None and timing.clear_before_input:
-                grad_membrane.addcmul_(grad_membrane, cleared, value=-1.0)
+            if clears and timing.clear_before_input:
+                grad_membrane.addcmul_(grad_membrane, fired, value=-1.0)
         return grad_currents, grad_weight, None, None

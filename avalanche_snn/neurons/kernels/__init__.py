@@ -1,0 +1,44 @@
+"""The kernels: several ways to compute the same neurons, and the choice among them."""
+
+from __future__ import annotations
+
+import torch
+
+from avalanche_snn.neurons.kernels.base import Kernel, Neuron, Timing
+from avalanche_snn.neurons.kernels.cpp_kernel import CppKernel
+from avalanche_snn.neurons.kernels.reference import ReferenceKernel
+from avalanche_snn.neurons.kernels.torch_kernel import TorchKernel
+
+__all__ = ["AUTO", "KERNELS", "Kernel", "Neuron", "Timing", "available_kernels", "choose_kernel"]
+
+AUTO = "auto"
+#: By name, the fastest first.
+KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in (CppKernel(), TorchKernel(), ReferenceKernel())}
+
+
+def available_kernels(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, str | None]:
+    """Return every kernel, the fastest first, with None where it runs here and the reason where it does not.
+
+    A kernel that has to be built is built by this, unless it was before.
+
+    Args:
+        device: of the tensors to compute on.
+        dtype: of the weights.
+    """
+    return {name: kernel.why_not(torch.device(device), dtype) for name, kernel in KERNELS.items()}
+
+
+def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+    """Return the kernel of a name, or for "auto" the fastest that runs on such tensors.
+
+    Raises:
+        ValueError: an unknown name, or a kernel that does not run here, with the reason.
+    """
+    if name == AUTO:
+        return next(kernel for kernel in KERNELS.values() if kernel.why_not(device, dtype) is None)
+    if name not in KERNELS:
+        raise ValueError(f"unknown kernel {name!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
+    reason = KERNELS[name].why_not(device, dtype)
+    if reason is not None:
+        raise ValueError(f"the kernel {name!r} does not run here: {reason}")
+    return KERNELS[name]

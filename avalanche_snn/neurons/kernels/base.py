@@ -1,0 +1,81 @@
+"""What a kernel is: one way to compute a layer of neurons over whole sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from avalanche_snn.neurons.adaptive import AdaptiveParameters
+from avalanche_snn.neurons.dynamics import NeuronParameters, Step
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When spikes come back and go out: all neurons of `dynamics` are one recurrence that differs in this.
+
+        h[t] = I[t] + V S[t - loop]
+        J[t] = alpha J[t-1] + h[t]                          alpha = 0 for a neuron without synaptic current
+        U[t] = beta U[t-1] + J[t], reset where S[t-1]
+        S[t] = [U[t] > threshold]
+        output[t] = S[t - delay]
+
+    with loop = 1, delay = 0 for `leaky_step` and `synaptic_step`, and loop = 3, delay = 2 for `delayed_synaptic_step`.
+    The gradients, with g[t] that of the output for S[t], s' the surrogate derivative, and r[t] = 1 - S[t-1] for a reset
+    to zero and 1 otherwise (the reset itself is not differentiated; where it clears the membrane before the input is
+    added, dI goes without r):
+
+        dS[t] = g[t] + V^T dI[t + loop]
+        dU[t] = s'(U[t] - threshold) dS[t] + beta r[t+1] dU[t+1]
+        dI[t] = alpha dI[t+1] + r[t] dU[t]
+        dV    = sum over t of dI[t] S[t - loop]^T
+
+    The membrane U[t] tells the spike S[t]: nothing else has to be kept for the way back.
+
+    Attributes:
+        loop: steps a spike takes round the recurrent loop, >= 1.
+        delay: steps by which the output is late, >= 0 and < loop.
+        clear_before_input: a reset to zero clears the membrane before the input is added, not after.
+    """
+
+    loop: int
+    delay: int
+    clear_before_input: bool = False
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A neuron with fixed time constants.
+
+    Attributes:
+        parameters: its constants.
+        step: its dynamics, for the reference kernel.
+        timing: what every other kernel goes by; None for a neuron that runs step by step only.
+    """
+
+    parameters: NeuronParameters
+    step: Step
+    timing: Timing | None
+
+
+class Kernel(Protocol):
+    """One way to compute a layer; stateless. Everything is batch-first, and differentiable in every tensor."""
+
+    name: str
+
+    def why_not(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Return why this kernel cannot compute on such tensors, or None when it can."""
+
+    def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Input `[B, T, C]`, of any real dtype, to currents `[B, T, H]` in the dtype of the weight `[H, C]`."""
+
+    def run(self, currents: Tensor, recurrent_weight: Tensor | None, neuron: Neuron) -> Tensor:
+        """Currents `[B, T, H]`, T >= 1, to spikes `[B, T, H]`, from rest.
+
+        The currents are used up: a kernel may put the membranes in their place in memory. Nobody else may need them.
+        """
+
+    def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
+        """As `run`, for adaptive neurons; differentiable in their parameters too."""
