@@ -18,7 +18,9 @@ from avalanche_snn.benchmarks.splits import Split, SplitName, ValidationBy, spli
 from avalanche_snn.datasets import RasterDataset
 
 RasterTransform = Callable[[torch.Tensor], torch.Tensor]
-"""Maps one raster, float32 `[T, C]`, to another."""
+"""Maps one raster `[T, C]`, of the dtype of the data, to another; with an attribute `takes_batches = True` also
+batches `[B, T, C]`, each sample by itself, and is then given whole minibatches (`avalanche_snn.spikes.augmentation`).
+"""
 
 
 class SamplePool:
@@ -54,6 +56,7 @@ class SamplePool:
             ("names", train.name, test.name),
             ("class names", train.class_names, test.class_names),
             ("raster shapes [T, C]", train.rasters.shape[1:], test.rasters.shape[1:]),
+            ("dtypes", train.dtype, test.dtype),
         ):
             if of_train != of_test:
                 raise ValueError(

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from avalanche.benchmarks import NCScenario, NIScenario, nc_benchmark, ni_benchmark
 from avalanche.benchmarks.scenarios.deprecated.classification_scenario import ClassificationScenario
+from avalanche.benchmarks.scenarios.deprecated.dataset_scenario import StreamDef
 from numpy.typing import NDArray
 
 from avalanche_snn.benchmarks.pool import SamplePool
+from avalanche_snn.benchmarks.whole_batches import with_whole_batches
 
 
 def new_classes_scenario(
@@ -55,9 +57,11 @@ def new_classes_scenario(
         )
 
     benchmark = scenario(roles.test)
+    streams = {}
     if len(roles.valid):
         # The valid stream is what Avalanche makes of these samples as a test stream: labels, tasks and order agree.
-        _set_streams(benchmark, valid=scenario(roles.valid).stream_definitions["test"])
+        streams["valid"] = scenario(roles.valid).stream_definitions["test"]
+    _set_streams(benchmark, **streams)
     pool.describe(benchmark)
     return benchmark
 
@@ -123,14 +127,25 @@ def _roles_in_use(pool: SamplePool) -> list[tuple[str, NDArray[np.int64]]]:
 
 
 def _set_streams(benchmark: Any, **streams: Any) -> None:
-    """Add streams to a scenario, or replace them.
+    """Add streams to a scenario, or replace them, and let the data sets of all streams read whole minibatches.
 
-    The constructors of NCScenario and NIScenario know a train and a test stream only; the constructor of their base
-    takes any number, so it is run once more over all of them, which leaves what the scenario says of itself alone.
+    The constructors of NCScenario and NIScenario know a train and a test stream only, and make data sets of a class of
+    their own; the constructor of their base takes any, so it is run once more over all of them, which leaves what the
+    scenario says of itself alone.
     """
     ClassificationScenario.__init__(
         benchmark,
-        stream_definitions={**benchmark.stream_definitions, **streams},
+        stream_definitions={
+            name: _reading_whole_batches(stream) for name, stream in {**benchmark.stream_definitions, **streams}.items()
+        },
         stream_factory=benchmark.stream_factory,
         experience_factory=benchmark.experience_factory,
     )
+
+
+def _reading_whole_batches(stream: Any) -> tuple[Any, ...]:
+    """Return a definition of a stream: data sets of its experiences, their task labels, and all samples together."""
+    if isinstance(stream, StreamDef):
+        stream = (list(stream.exps_data), stream.exps_task_labels, stream.origin_dataset)
+    datasets, task_labels, origin = stream
+    return [with_whole_batches(dataset) for dataset in datasets], task_labels, origin

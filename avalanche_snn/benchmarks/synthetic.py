@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from avalanche.benchmarks import NCScenario, NIScenario
 
 from avalanche_snn.benchmarks import protocols
@@ -38,6 +39,7 @@ def SplitSyntheticSpokenDigits(
     duration_ms: float = 1400.0,
     n_channels: int = 700,
     binary: bool = False,
+    dtype: torch.dtype = torch.float32,
     n_samples_per_class: int = 144,
     data_seed: int = 0,
 ) -> NCScenario:
@@ -46,7 +48,9 @@ def SplitSyntheticSpokenDigits(
     `n_samples_per_class` and `data_seed` decide what data are generated; `seed` still decides the order of the classes
     only. All other options, the streams and the attributes are those of `SplitSHD`.
     """
-    train, test = _load(dataset_root, n_time_steps, duration_ms, n_channels, binary, n_samples_per_class, data_seed)
+    train, test = _load(
+        dataset_root, n_time_steps, duration_ms, n_channels, binary, dtype, n_samples_per_class, data_seed
+    )
     return protocols.split_classes(
         train,
         test,
@@ -87,6 +91,7 @@ def SyntheticClassIncremental(
     duration_ms: float = 1400.0,
     n_channels: int = 700,
     binary: bool = False,
+    dtype: torch.dtype = torch.float32,
     n_samples_per_class: int = 144,
     data_seed: int = 0,
 ) -> NCScenario:
@@ -94,7 +99,9 @@ def SyntheticClassIncremental(
 
     The data and their options are those of `SplitSyntheticSpokenDigits`.
     """
-    train, test = _load(dataset_root, n_time_steps, duration_ms, n_channels, binary, n_samples_per_class, data_seed)
+    train, test = _load(
+        dataset_root, n_time_steps, duration_ms, n_channels, binary, dtype, n_samples_per_class, data_seed
+    )
     return protocols.class_incremental(
         train,
         test,
@@ -135,6 +142,7 @@ def SyntheticMultiClassIncremental(
     duration_ms: float = 1400.0,
     n_channels: int = 700,
     binary: bool = False,
+    dtype: torch.dtype = torch.float32,
     n_samples_per_class: int = 144,
     data_seed: int = 0,
 ) -> NCScenario:
@@ -142,7 +150,9 @@ def SyntheticMultiClassIncremental(
 
     The data and their options are those of `SplitSyntheticSpokenDigits`.
     """
-    train, test = _load(dataset_root, n_time_steps, duration_ms, n_channels, binary, n_samples_per_class, data_seed)
+    train, test = _load(
+        dataset_root, n_time_steps, duration_ms, n_channels, binary, dtype, n_samples_per_class, data_seed
+    )
     return protocols.multi_class_incremental(
         train,
         test,
@@ -180,6 +190,7 @@ def SyntheticSampleIncremental(
     duration_ms: float = 1400.0,
     n_channels: int = 700,
     binary: bool = False,
+    dtype: torch.dtype = torch.float32,
     n_samples_per_class: int = 144,
     data_seed: int = 0,
 ) -> NIScenario:
@@ -188,7 +199,9 @@ def SyntheticSampleIncremental(
     Speakers 4 and 5 are in the test data only, as in SHD. The data and their options are those of
     `SplitSyntheticSpokenDigits`.
     """
-    train, test = _load(dataset_root, n_time_steps, duration_ms, n_channels, binary, n_samples_per_class, data_seed)
+    train, test = _load(
+        dataset_root, n_time_steps, duration_ms, n_channels, binary, dtype, n_samples_per_class, data_seed
+    )
     return protocols.sample_incremental(
         train,
         test,
@@ -212,6 +225,7 @@ def _load(
     duration_ms: float,
     n_channels: int,
     binary: bool,
+    dtype: torch.dtype,
     n_samples_per_class: int,
     data_seed: int,
 ) -> tuple[SyntheticSpokenDigits, SyntheticSpokenDigits]:
@@ -225,6 +239,7 @@ def _load(
             duration_ms=duration_ms,
             n_channels=n_channels,
             binary=binary,
+            dtype=dtype,
             n_samples_per_class=n_samples_per_class,
             seed=data_seed,
         )

@@ -13,6 +13,8 @@ import torch
 
 from avalanche_snn.datasets.raster_cache import DamagedCacheError, RasterFile, open_rasters
 
+_DTYPES = (torch.uint8, torch.float16, torch.float32, torch.float64)
+
 
 class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
     """Spike counts of N samples, kept as uint8 until a sample or a batch is asked for.
@@ -33,6 +35,7 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         name: what the data are called in tables and plots.
         split: ``"train"`` or ``"test"``.
         duration_ms: what the T time steps span, in ms.
+        dtype: of the rasters that are given out.
         sha256: of the source data, in hex.
         n_empty_samples: samples without a single spike.
         n_dropped_events: events left out because they come after ``duration_ms``.
@@ -52,6 +55,7 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         n_dropped_events: int = 0,
         n_empty_samples: int | None = None,
         file: RasterFile | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """Take the arrays, or the file that holds them.
 
@@ -67,13 +71,20 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
             n_dropped_events: events that are in the source but not in the rasters.
             n_empty_samples: samples without a spike; counted when left out.
             file: an open raster file that holds rasters, targets and speakers; excludes the first three.
+            dtype: of the rasters that are given out: float32, which every module of torch takes, or uint8 as they are
+                stored, which is several times quicker to load and which the networks of this library take as well;
+                float16 and float64 too.
 
         Raises:
-            TypeError: neither arrays nor a file, or both; rasters that are not uint8.
+            TypeError: neither arrays nor a file, or both; rasters that are not uint8; another dtype than those.
             ValueError: shapes or lengths that do not fit together, a target without a name.
         """
         if (file is None) == (rasters is None or targets is None):
             raise TypeError("RasterDataset: rasters and targets were wanted, or a raster file, and not both")
+        if dtype not in _DTYPES:
+            raise TypeError(f"dtype: one of {', '.join(map(str, _DTYPES))} was wanted, {dtype!r} came")
+        self.dtype = dtype
+        self._largest: npt.NDArray[np.uint8] | None = None
         self._file = file
         if file is not None:
             rasters, targets, speakers = file.rasters, file.summary.targets, file.summary.speakers
@@ -108,11 +119,11 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         return len(self.targets)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        """Sample ``index``: float32 ``[T, C]`` and its class."""
-        return torch.from_numpy(self.rasters[index].astype(np.float32)), self.targets[index]
+        """Sample ``index``: its raster ``[T, C]``, of the data set's dtype, and its class."""
+        return cast(torch.from_numpy(self.rasters[index].copy()), self.dtype), self.targets[index]
 
     def rasters_of(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]] | torch.Tensor) -> torch.Tensor:
-        """Rasters of many samples at once, float32 ``[B, T, C]``: much faster than one by one.
+        """Rasters of many samples at once, ``[B, T, C]`` of the data set's dtype: much faster than one by one.
 
         Args:
             indices: B sample numbers; negative ones count from the end.
@@ -121,14 +132,17 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
             TypeError: indices that are not integers (a mask of bools, say).
             IndexError: an index outside the data set.
         """
-        chosen = np.asarray(indices)
-        if chosen.size == 0:
-            chosen = chosen.astype(np.int64)
-        if chosen.dtype.kind not in "iu":
-            raise TypeError(
-                f"rasters_of: integer indices were wanted, {chosen.dtype} came (for a mask, np.flatnonzero of it)"
-            )
-        return torch.from_numpy(self.rasters[chosen.reshape(-1)].astype(np.float32))
+        return cast(self.stored_rasters_of(indices), self.dtype)
+
+    def stored_rasters_of(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]] | torch.Tensor) -> torch.Tensor:
+        """Rasters of many samples as they are stored, uint8 ``[B, T, C]``; the indices are those of `rasters_of`."""
+        return torch.from_numpy(np.take(self.rasters, _whole_numbers(indices), axis=0))
+
+    def largest_count(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]] | torch.Tensor) -> int:
+        """Most spikes in a cell of some samples (0 for none); the indices are those of `rasters_of`."""
+        if self._largest is None:
+            self._largest = self.rasters.max(axis=(1, 2), initial=0)
+        return int(self._largest[_whole_numbers(indices)].max(initial=0))
 
     def __repr__(self) -> str:
         return (
@@ -139,7 +153,7 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Name the raster file instead of copying what it holds, so that workers and copies are cheap."""
-        state = dict(self.__dict__)
+        state = {**self.__dict__, "_largest": None}
         if self._file is not None:
             for held in ("rasters", "targets", "speakers"):
                 del state[held]
@@ -161,6 +175,34 @@ class RasterDataset(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         for values in (np.asarray(self.targets), self.speakers):
             digest.update(values.astype("<i8").data)
         return digest.hexdigest()
+
+
+def cast(rasters: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Rasters in another dtype, one of those of `RasterDataset`; the same tensor where they have that one.
+
+    Args:
+        rasters: on the CPU, any shape.
+        dtype: of the result.
+    """
+    if rasters.dtype == dtype:
+        return rasters
+    # Memory from numpy: it asks for large pages, with which a fresh minibatch is written several times quicker.
+    result = torch.from_numpy(np.empty(rasters.shape, torch.empty(0, dtype=dtype).numpy().dtype))
+    return result.copy_(rasters)
+
+
+def _whole_numbers(
+    indices: Sequence[int] | npt.NDArray[np.integer[Any]] | torch.Tensor,
+) -> npt.NDArray[np.integer[Any]]:
+    """Sample numbers as an array of integers ``[B]``."""
+    chosen = np.asarray(indices)
+    if chosen.size == 0:
+        chosen = chosen.astype(np.int64)
+    if chosen.dtype.kind not in "iu":
+        raise TypeError(
+            f"rasters_of: integer indices were wanted, {chosen.dtype} came (for a mask, np.flatnonzero of it)"
+        )
+    return chosen.reshape(-1)
 
 
 def _reopen(path: Path, crc32: int) -> RasterFile:

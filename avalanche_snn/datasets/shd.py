@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
+
 from avalanche_snn.datasets.binned_events import Binning, write_rasters
 from avalanche_snn.datasets.locations import dataset_root
 from avalanche_snn.datasets.raster_cache import RasterSummary, RasterWriter, open_or_build, user_cache_folder
@@ -30,6 +32,7 @@ class SHD(RasterDataset):
         duration_ms: float = 1400.0,
         n_channels: int = 700,
         binary: bool = False,
+        dtype: torch.dtype = torch.float32,
         download: bool = True,
     ) -> None:
         """Open the rasters, binning the events first if that has not been done yet.
@@ -41,6 +44,7 @@ class SHD(RasterDataset):
             duration_ms: what the T time steps span, in ms; later events are dropped and counted.
             n_channels: C, a divisor of 700: neighbouring units share a channel.
             binary: keep only whether there was a spike in a cell, not how many.
+            dtype: of the rasters that are given out, see `RasterDataset`.
             download: fetch the file if it is missing.
 
         Raises:
@@ -76,6 +80,7 @@ class SHD(RasterDataset):
             sha256=facts["sha256"],
             n_dropped_events=facts["n_dropped_events"],
             n_empty_samples=facts["n_empty_samples"],
+            dtype=dtype,
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from avalanche_snn.datasets.binned_events import Binning, write_rasters
 from avalanche_snn.datasets.locations import dataset_root
@@ -41,6 +42,7 @@ class SyntheticSpokenDigits(RasterDataset):
         duration_ms: float = 1400.0,
         n_channels: int = 700,
         binary: bool = False,
+        dtype: torch.dtype = torch.float32,
         n_samples_per_class: int = 144,
         seed: int = 0,
     ) -> None:
@@ -53,6 +55,7 @@ class SyntheticSpokenDigits(RasterDataset):
             duration_ms: what the T time steps span, in ms; later events are dropped and counted.
             n_channels: C, a divisor of 700: neighbouring units share a channel.
             binary: keep only whether there was a spike in a cell, not how many.
+            dtype: of the rasters that are given out, see `RasterDataset`.
             n_samples_per_class: utterances of each word, both splits and all speakers together; a multiple of 12.
             seed: another seed makes other accents and other utterances.
 
@@ -91,6 +94,7 @@ class SyntheticSpokenDigits(RasterDataset):
             sha256=file.summary.facts["sha256"],
             n_dropped_events=file.summary.facts["n_dropped_events"],
             n_empty_samples=file.summary.facts["n_empty_samples"],
+            dtype=dtype,
         )
 
 

@@ -27,8 +27,11 @@ from avalanche.logging import BaseLogger
 from avalanche.training.plugins import AGEMPlugin, EvaluationPlugin, GEMPlugin, RWalkPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer
 from avalanche.training.supervised import DER, ER_ACE, MER
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avalanche_snn.benchmarks.whole_batches import TreeReader
+from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.spikes import planes_for
 
 # What the template itself lends out for the time of a call; none of it is kept.
@@ -136,7 +139,8 @@ class _Count:
         self._working = working
         self._seen: set[int] = set()
         self._bytes_of_storages: dict[int, int] = {}
-        self._samples: dict[int, tuple[Any, set[int]]] = {}
+        self._samples: dict[int, tuple[Any, list[NDArray[np.int64]]]] = {}
+        self._reader = TreeReader()
         self._bytes = 0
         # Kept alive for the walk: ids of objects made on the way must not be given out twice.
         self._alive: list[Any] = []
@@ -146,7 +150,7 @@ class _Count:
         self._seen.add(id(strategy.model))
         self._visit_attributes(strategy, skip=_OF_THE_TEMPLATE)
         tensors = sum(self._bytes_of_storages.values()) - of_the_model
-        samples = sum(_stored_bytes(leaf, chosen) for leaf, chosen in self._samples.values())
+        samples = sum(_stored_bytes(leaf, np.unique(np.concatenate(parts))) for leaf, parts in self._samples.values())
         self.total = self._bytes + tensors + samples
 
     def _visit(self, value: Any) -> None:
@@ -194,9 +198,9 @@ class _Count:
         self._bytes_of_storages[storage.data_ptr()] = min(storage.nbytes(), counted + tensor.nbytes)
 
     def _visit_dataset(self, dataset: AvalancheDataset) -> None:
-        for leaf, index in _leaves(dataset._flat_data, range(len(dataset))):
+        for leaf, indices in self._reader.leaves(dataset, np.arange(len(dataset)), _serves_latents):
             if not _serves_latents(leaf):
-                self._samples.setdefault(id(leaf), (leaf, set()))[1].add(index)
+                self._samples.setdefault(id(leaf), (leaf, []))[1].append(indices)
             elif not self._working:
                 # All latents of an experience are kept by whatever refers to one of them. While there are
                 # working bytes to count, they are among those.
@@ -217,25 +221,14 @@ def _serves_latents(data: Any) -> bool:
     return isinstance(data, FlatData) and getattr(getattr(data, "cache", None), "memory_bytes", 0) > 0
 
 
-def _leaves(data: Any, indices: Any) -> list[tuple[Any, int]]:
-    """Follow samples of a tree of concatenations and subsets down to the data sets that hold them."""
-    found: list[tuple[Any, int]] = []
-    for index in indices:
-        at, position = data, int(index)
-        while isinstance(at, FlatData) and not _serves_latents(at):
-            which, position = at._get_idx(position)
-            at = at._datasets[which]
-            if isinstance(at, AvalancheDataset):
-                at = at._flat_data
-        found.append((at, position))
-    return found
-
-
-def _stored_bytes(leaf: Any, indices: set[int]) -> int:
+def _stored_bytes(leaf: Any, indices: NDArray[np.int64]) -> int:
     """Return the bytes of samples stored without loss, with their labels."""
+    labels = len(indices) * _LABEL_BYTES
+    if isinstance(leaf, RasterDataset):
+        return _packed_bytes(len(indices), leaf.n_time_steps * leaf.n_channels, leaf.largest_count(indices)) + labels
     n_cells, largest, whole = 0, 1, True
     plain = 0
-    for index in indices:
+    for index in indices.tolist():
         sample = torch.as_tensor(leaf[index][0])
         plain += sample.nbytes
         n_cells = sample.numel()
@@ -246,7 +239,8 @@ def _stored_bytes(leaf: Any, indices: set[int]) -> int:
                 and bool((sample >= 0).all())
                 and (not sample.is_floating_point() or bool((sample % 1 == 0).all()))
             )
-    labels = len(indices) * _LABEL_BYTES
-    if not whole:
-        return plain + labels
-    return len(indices) * -(-n_cells * planes_for(largest) // 8) + labels
+    return (_packed_bytes(len(indices), n_cells, largest) if whole else plain) + labels
+
+
+def _packed_bytes(n_samples: int, n_cells: int, largest: int) -> int:
+    return n_samples * -(-n_cells * planes_for(max(1, largest)) // 8)

@@ -22,6 +22,7 @@ from avalanche_snn.spikes import is_packed_batch, pack, planes_for, unpack
 
 INPUT = "input"
 _LARGEST_COUNT_OF_UNKNOWN_LAYERS = 255
+_BITS_OF_A_BYTE = 8
 
 
 class CuttableSequential(nn.Sequential):
@@ -148,6 +149,9 @@ class CuttableSequential(nn.Sequential):
         Raises:
             ValueError: packed latents of another shape than those of the cut.
         """
+        return self._unpacked(packed, self._dtype())
+
+    def _unpacked(self, packed: Tensor, dtype: torch.dtype) -> Tensor:
         self._require_cut()
         n_bytes = -(-self._n_latent_features // 8)
         if packed.dim() != 4 or packed.shape[1:3] != (self._n_latent_time_steps, n_bytes):
@@ -155,7 +159,7 @@ class CuttableSequential(nn.Sequential):
                 f"Packed latents [B, {self._n_latent_time_steps}, {n_bytes}, P] of {self._n_latent_features} features "
                 f"were wanted, but {list(packed.shape)} came: were they computed with another cut?"
             )
-        return unpack(packed, self._n_latent_features, self._dtype())
+        return unpack(packed, self._n_latent_features, dtype)
 
     def repack(self, latents: Tensor) -> Tensor:
         """Pack latents `[B, T', H]`, wherever they come from, as `encode` packs them."""
@@ -200,7 +204,9 @@ class CuttableSequential(nn.Sequential):
                 raise ValueError(
                     f"Packed latents {list(batch.shape)} came, but this network is not cut: call cut(after, example)."
                 )
-            return self.back(self.decode(batch))
+            # A spiking layer reads spike counts of any dtype; bytes are read the fastest.
+            counts = isinstance(self[self._require_cut()], SpikingLayer) and batch.shape[-1] <= _BITS_OF_A_BYTE
+            return self.back(self._unpacked(batch, torch.uint8) if counts else self.decode(batch))
         if self._front_frozen:
             with torch.no_grad():
                 latents = self._run_front(batch)

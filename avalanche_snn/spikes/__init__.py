@@ -1,7 +1,19 @@
-"""Spike rasters and latents: binning events, packing bits, coding time."""
+"""Spike rasters and latents: binning events, packing bits, coding time, random changes."""
 
+from avalanche_snn.spikes.augmentation import ChannelShift, EventDrop, TimeShift
 from avalanche_snn.spikes.binning import bin_events
 from avalanche_snn.spikes.codecs import TimeCodec, make_codec
 from avalanche_snn.spikes.packing import is_packed_batch, pack, planes_for, unpack
 
-__all__ = ["TimeCodec", "bin_events", "is_packed_batch", "make_codec", "pack", "planes_for", "unpack"]
+__all__ = [
+    "ChannelShift",
+    "EventDrop",
+    "TimeCodec",
+    "TimeShift",
+    "bin_events",
+    "is_packed_batch",
+    "make_codec",
+    "pack",
+    "planes_for",
+    "unpack",
+]

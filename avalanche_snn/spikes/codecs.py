@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from avalanche_snn.spikes import rice
-from avalanche_snn.spikes.packing import pack, planes_for, unpack, whole_numbers
+from avalanche_snn.spikes.packing import pack, planes_for, require_room_in, unpack, whole_numbers
 
 _ALLOWED = (
     "'bits' (lossless), 'rice' (lossless, shorter for sparse spikes), 'any/W' (one bit for every W time steps, "
@@ -70,21 +70,23 @@ class TimeCodec(ABC):
             )
         return self._encode(latents)
 
-    def decode(self, packed: Tensor) -> Tensor:
+    def decode(self, packed: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Restore latents, or what the code kept of them.
 
         Args:
             packed: uint8 `[B, N]` as `encode` returned it; rows of a 'rice' code may be cut or zero padded on the
                 right to any N from their `row_bytes` on.
+            dtype: of the result.
 
         Returns:
-            float32 `[B, T, H]` on the same device.
+            `[B, T, H]` of `dtype`, on the same device.
 
         Raises:
-            ValueError: another dtype or shape, or bytes that are no code of such latents.
+            ValueError: another dtype or shape, bytes that are no code of such latents, or a `dtype` too narrow for the
+                values that this code restores.
         """
         self._check_packed(packed)
-        return self._decode(packed)
+        return self._decode(packed, dtype)
 
     def row_bytes(self, packed: Tensor) -> Tensor:
         """Return int64 `[B]`: how many bytes of each row of uint8 `[B, N]` must be kept to decode it."""
@@ -108,7 +110,7 @@ class TimeCodec(ABC):
     def _encode(self, latents: Tensor) -> Tensor: ...
 
     @abstractmethod
-    def _decode(self, packed: Tensor) -> Tensor: ...
+    def _decode(self, packed: Tensor, dtype: torch.dtype) -> Tensor: ...
 
 
 class _WindowCodec(TimeCodec):
@@ -150,9 +152,10 @@ class _WindowCodec(TimeCodec):
         planes = torch.cat([(numbers >> plane) & 1 for plane in range(self._n_planes)], dim=1)
         return pack(planes.reshape(len(latents), 1, self._n_planes * n_numbers)).reshape(-1, self.max_row_bytes)
 
-    def _decode(self, packed: Tensor) -> Tensor:
+    def _decode(self, packed: Tensor, dtype: torch.dtype) -> Tensor:
+        require_room_in(dtype, self._n_planes)
         n_numbers = self._n_windows * self.n_features
-        planes = unpack(packed[:, None, :, None], self._n_planes * n_numbers)
+        planes = unpack(packed[:, None, :, None], self._n_planes * n_numbers, dtype)
         planes = planes.reshape(len(packed), self._n_planes, self._n_windows, self.n_features)
         numbers = planes[:, 0]
         for plane in range(1, self._n_planes):
@@ -200,8 +203,8 @@ class _RiceCodec(TimeCodec):
         packed = torch.cat([torch.nn.functional.pad(block, (0, width - block.shape[1])) for block in blocks])
         return packed.to(latents.device)
 
-    def _decode(self, packed: Tensor) -> Tensor:
-        latents = torch.empty((len(packed), self.n_time_steps, self.n_features), dtype=torch.float32)
+    def _decode(self, packed: Tensor, dtype: torch.dtype) -> Tensor:
+        latents = torch.empty((len(packed), self.n_time_steps, self.n_features), dtype=dtype)
         rows = packed.cpu()
         for first in range(0, len(rows), _RICE_ROWS_AT_ONCE):
             block = rows[first : first + _RICE_ROWS_AT_ONCE].numpy()

@@ -72,9 +72,7 @@ def unpack(packed: Tensor, n_features: int, dtype: torch.dtype = torch.float32) 
             f"unpack wants uint8 [..., T, {n_bytes}, P] for {n_features} features, "
             f"but {packed.dtype} {list(packed.shape)} came."
         )
-    n_planes = packed.shape[-1]
-    if 2**n_planes - 1 > _largest_exact(dtype):
-        raise ValueError(f"{n_planes} bit planes hold values up to {2**n_planes - 1}, more than {dtype} can.")
+    require_room_in(dtype, packed.shape[-1])
     table = _eight_bits_of_each_byte(packed.device)
     # Eight planes make one uint8; only counts above 255 have more.
     groups = torch.split(packed, _BITS_PER_BYTE, dim=-1)
@@ -87,6 +85,12 @@ def unpack(packed: Tensor, n_features: int, dtype: torch.dtype = torch.float32) 
 def is_packed_batch(batch: Tensor) -> bool:
     """Tell a batch of packed latents (uint8 `[B, T, ceil(H/8), P]`) from a batch of rasters (`[B, T, C]`)."""
     return batch.dtype == torch.uint8 and batch.dim() == 4
+
+
+def require_room_in(dtype: torch.dtype, n_planes: int) -> None:
+    """Raise ValueError when a dtype cannot hold every value of so many bit planes."""
+    if 2**n_planes - 1 > _largest_exact(dtype):
+        raise ValueError(f"{n_planes} bit planes hold values up to {2**n_planes - 1}, more than {dtype} can.")
 
 
 def whole_numbers(latents: Tensor, largest: int = 2**_MAX_PLANES - 1, remedy: str = "") -> Tensor:

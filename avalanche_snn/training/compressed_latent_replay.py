@@ -11,6 +11,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
+from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.models import INPUT, CuttableSequential
 from avalanche_snn.spikes import TimeCodec, make_codec
 from avalanche_snn.training.er_ace import join_buffer
@@ -19,9 +20,11 @@ from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
+from avalanche_snn.training.replays import PackedReplays, Replays, RestoredReplays
 from avalanche_snn.training.selection import make_selection
 
 _N_EXAMPLES = 32
+_CHUNK = 256
 
 
 class CompressedLatentReplayPlugin(SupervisedPlugin):
@@ -91,6 +94,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self._cache: LatentCache | None = None
         self._front: FrozenFront | None = None
         self._plan: ReplayPlan | None = None
+        self._replays: Replays | None = None
 
     @property
     def memory(self) -> ExemplarMemory:
@@ -110,9 +114,12 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
 
     @property
     def working_bytes(self) -> int:
-        """Bytes held at this moment that exist only while training: cached latents and the copy of the frozen front."""
-        front = 0 if self._front is None else self._front.nbytes
-        return front + sum(cache.memory_bytes for cache in self._caches)
+        """Bytes held at this moment that exist only while training.
+
+        Cached latents, restored exemplars, and the copy of the frozen front.
+        """
+        held = sum(part.nbytes for part in (self._front, self._replays) if part is not None)
+        return held + sum(cache.memory_bytes for cache in self._caches)
 
     def before_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Put this plugin ahead of the strategy's own code and of every other plugin, for the duration of `train`.
@@ -161,6 +168,11 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             self._plan = ReplayPlan(self.memory.n_seen, _labels_of(strategy.experience.dataset)[0], self.replay_share)
             # Only the data loaders, which are made now, have to know.
             strategy.train_mb_size = self._plan.new_among(n_samples)
+            self._replays = (
+                RestoredReplays(self.memory)
+                if self.cut_after == INPUT
+                else PackedReplays(self.memory, strategy.model.repack, strategy.device)
+            )
         try:
             type(strategy)._before_training_exp(strategy, **kwargs)
         finally:
@@ -192,7 +204,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self._forget_experience()
 
     def _forget_experience(self) -> None:
-        self._cache, self._plan, self._front = None, None, None
+        self._cache, self._plan, self._replays, self._front = None, None, None, None
 
     def _adopt_model(self, strategy: Any) -> None:
         model = strategy.model
@@ -208,11 +220,12 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
     def _make_memory(self, strategy: Any) -> ExemplarMemory:
         """Cut the network, and make a memory for what its front puts out."""
         dataset = strategy.experience.dataset.eval()
-        rasters = torch.stack([torch.as_tensor(dataset[i][0]) for i in range(min(_N_EXAMPLES, len(dataset)))])
+        rasters = rasters_of(dataset, range(min(_N_EXAMPLES, len(dataset))))
         if self.cut_after == INPUT:
             (n_time_steps, n_features), largest = rasters.shape[1:], self._largest_to_store(dataset)
             codec = make_codec(self.codec, n_time_steps, n_features, largest)
             codec.encode(rasters)  # says now what it cannot store
+            _require_room_in(rasters.dtype, codec)
         else:
             strategy.model.cut(self.cut_after, rasters.to(strategy.device))
             (n_time_steps, n_features), largest = strategy.model.latent_shape, strategy.model.largest_latent
@@ -225,13 +238,16 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         codec = self.memory.codec
         largest = self._largest_to_store(dataset.eval())
         if largest > codec.max_count:
-            self.memory.recode(make_codec(codec.spec, codec.n_time_steps, codec.n_features, largest))
+            wider = make_codec(codec.spec, codec.n_time_steps, codec.n_features, largest)
+            _require_room_in(rasters_of(dataset, [0]).dtype, wider)
+            self.memory.recode(wider)
 
     def _largest_to_store(self, dataset: Any) -> int:
         """Return the largest value of any raster, or 1 for a code that keeps only whether there is one."""
         if self.codec.startswith("any"):
             return 1
-        return max(1, max(int(torch.as_tensor(dataset[i][0]).max()) for i in range(len(dataset))))
+        starts = range(0, len(dataset), _CHUNK)
+        return max(1, *(int(rasters_of(dataset, range(i, min(i + _CHUNK, len(dataset)))).max()) for i in starts))
 
     def _require_room(self, experience: Any) -> None:
         """See that the budget holds an exemplar of each class, of the whole benchmark where it tells its classes."""
@@ -253,12 +269,15 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
 
     def _with_replays(self, strategy: Any, minibatch: list[Tensor]) -> list[Tensor]:
         """Return samples, class labels and, where there are any, task labels, with replays behind them."""
-        if self._plan is None or (n_replays := self._plan.replays_for(len(strategy.mb_y))) == 0:
+        if self._plan is None or self._replays is None:
             return minibatch
-        latents, labels, task_labels = self.memory.draw(n_replays, self._plan.group_shares, self._generator)
-        replays = latents if self.cut_after == INPUT else strategy.model.repack(latents)
+        if (n_replays := self._plan.replays_for(len(strategy.mb_y))) == 0:
+            return minibatch
+        numbers = self.memory.draw(n_replays, self._plan.group_shares, self._generator)
+        replays = self._replays.take(numbers, minibatch[0])
+        labels, task_labels = self.memory.labels_of(numbers)
         joined = [
-            torch.cat((minibatch[0], replays.to(minibatch[0]))),
+            torch.cat((minibatch[0], replays)),
             torch.cat((minibatch[1], labels.to(minibatch[1]))),
         ]
         if len(minibatch) > 2:
@@ -271,7 +290,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
 
         def latents(positions: list[int]) -> Tensor:
             if cache is None:
-                return torch.stack([torch.as_tensor(dataset[i][0]) for i in positions])
+                return rasters_of(dataset, positions)
             decoded: Tensor = strategy.model.decode(cache.latents[positions].to(strategy.device))
             return decoded.cpu()
 
@@ -288,6 +307,18 @@ def _labels_of(dataset: Any) -> tuple[list[int], list[int]]:
     """Return class label and task label (0 where there is none) of every sample."""
     labels = [int(label) for label in dataset.targets]
     return labels, [int(task) for task in getattr(dataset, "targets_task_labels", [0] * len(labels))]
+
+
+def _require_room_in(dtype: torch.dtype, codec: TimeCodec) -> None:
+    """Raise ValueError when rasters of a dtype cannot hold all that a code restores."""
+    silence = torch.zeros((1, codec.n_time_steps, codec.n_features))
+    try:
+        codec.decode(codec.encode(silence), dtype)
+    except ValueError as error:
+        raise ValueError(
+            f"The code {codec.spec!r} restores larger counts than the rasters of this data set can hold: {error} Load "
+            "the rasters as float32, or take another code."
+        ) from None
 
 
 def _largest_restored(codec: TimeCodec) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -142,8 +143,8 @@ class ExemplarMemory:
                 self._groups.append(self._empty_rows())
                 self._replace(len(self._groups) - 1, rows)
 
-    def draw(self, n: int, shares: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw exemplars, each group in proportion to its share, and restore them.
+    def draw(self, n: int, shares: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw exemplars, each group in proportion to its share.
 
         Args:
             n: how many.
@@ -151,27 +152,41 @@ class ExemplarMemory:
             generator: of the draw.
 
         Returns:
-            latents float32 `[n, T, H]`, class labels int64 `[n]`, task labels int64 `[n]`.
+            Their numbers int64 `[n]`: exemplars are numbered from 0, group after group.
         """
-        counts = _systematic_counts(n, shares, generator)
-        matrices, labels, tasks = [], [], []
-        for group, count in enumerate(counts.tolist()):
-            if count:
-                rows = _draw_rows(len(self._groups[group]), count, generator)
-                matrices.append(self._groups[group].take(rows))
-                labels.append(self._index[group, 0].expand(count))
-                tasks.append(self._index[group, 1].expand(count))
-        return self.codec.decode(_stack(matrices)), torch.cat(labels), torch.cat(tasks)
+        counts = _systematic_counts(n, shares, generator).tolist()
+        sizes = [len(rows) for rows in self._groups]
+        starts = accumulate(sizes, initial=0)
+        return torch.cat(
+            [
+                _draw_rows(size, count, generator) + start
+                for start, size, count in zip(starts, sizes, counts, strict=False)
+                if count
+            ]
+        )
+
+    def restore(self, numbers: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Restore exemplars: latents `[n, T, H]`.
+
+        Args:
+            numbers: of the exemplars, int64 `[n]`, those of a group with a lower number first.
+            dtype: of the result.
+        """
+        groups, rows = self._places_of(numbers)
+        matrices = [self._groups[group].take(rows[groups == group]) for group in torch.unique(groups).tolist()]
+        return self.codec.decode(_stack(matrices), dtype)
+
+    def labels_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class label and task label of exemplars of these numbers: int64 `[n]` each."""
+        labels, task_labels, _ = self._index[self._places_of(numbers)[0]].unbind(1)
+        return labels, task_labels
 
     def all_latents(self) -> tuple[Tensor, Tensor]:
         """Restore every exemplar: latents float32 `[n, T, H]` and class labels int64 `[n]`."""
-        matrices = [rows.take(torch.arange(len(rows))) for rows in self._groups]
-        labels = [self._index[group, 0].expand(len(rows)) for group, rows in enumerate(self._groups)]
-        if not matrices:
-            return self.codec.decode(torch.zeros((0, self.codec.max_row_bytes), dtype=torch.uint8)), torch.zeros(
-                0, dtype=torch.int64
-            )
-        return self.codec.decode(_stack(matrices)), torch.cat(labels)
+        numbers = torch.arange(len(self))
+        if not len(numbers):
+            return self.codec.decode(torch.zeros((0, self.codec.max_row_bytes), dtype=torch.uint8)), numbers
+        return self.restore(numbers), self.labels_of(numbers)[0]
 
     def recode(self, codec: TimeCodec) -> None:
         """Store everything under another code of fixed length; what no longer fits the budget is dropped.
@@ -194,6 +209,13 @@ class ExemplarMemory:
                 self._replace(group, rows.keep(self.selection.shorten(len(rows), quotas[key] // width)))
         for group, rows in enumerate(list(self._groups)):
             self._replace(group, self._packed(old.decode(rows.take(torch.arange(len(rows))))))
+
+    def _places_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the group of each exemplar, and its row there."""
+        sizes = torch.tensor([len(rows) for rows in self._groups], dtype=torch.int64)
+        ends = sizes.cumsum(0)
+        groups = torch.searchsorted(ends, numbers, right=True)
+        return groups, numbers - (ends - sizes)[groups]
 
     def _replace(self, group: int, rows: PackedRows) -> None:
         """Put other rows in the place of a group's: the one place where the memory's bytes change."""
@@ -256,5 +278,7 @@ def _systematic_counts(n: int, shares: Tensor, generator: torch.Generator) -> Te
 
 def _draw_rows(n_rows: int, count: int, generator: torch.Generator) -> Tensor:
     """Draw row numbers as evenly as possible: without replacement as long as there are rows left."""
-    whole = torch.arange(n_rows).repeat(count // n_rows)
-    return torch.cat((whole, torch.randperm(n_rows, generator=generator)[: count % n_rows]))
+    drawn = torch.randperm(n_rows, generator=generator)[: count % n_rows]
+    if count < n_rows:
+        return drawn
+    return torch.cat((torch.arange(n_rows).repeat(count // n_rows), drawn))

@@ -6,23 +6,33 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from typing import Any
 
+import numpy as np
 import torch
 from avalanche.benchmarks.scenarios import CLExperience
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.benchmarks.utils.data import _FlatDataWithTransform
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
+
+from avalanche_snn.benchmarks.sample_batch import SampleBatch
+from avalanche_snn.benchmarks.whole_batches import TreeReader, with_whole_batches
 
 _CHUNK = 256
 
 
 class LatentCache:
-    """The latents of some samples, once they are computed; shared by every view of these samples."""
+    """The latents of some samples, once they are computed; shared by every view of these samples.
+
+    Attributes:
+        stands_for: the samples.
+    """
 
     def __init__(self, samples: _FlatDataWithTransform) -> None:
-        self._samples = samples
+        self.stands_for = samples
+        self._reader = TreeReader()
         self._latents: Tensor | None = None
-        self._others: list[tuple[Any, ...]] = []
+        self._others: list[list[Any]] = []
 
     @property
     def is_filled(self) -> bool:
@@ -45,9 +55,26 @@ class LatentCache:
         """Bytes of the packed latents and one of each label; 0 as long as there are none."""
         return self._latents.nbytes + len(self._latents) if self._latents is not None else 0
 
-    def sample(self, index: int) -> list[Any]:
-        """Return one sample: its packed latents and what stood beside its raster."""
-        return [self.latents[index], *self._others[index]]
+    def __len__(self) -> int:
+        return len(self.stands_for)
+
+    def read_sample(self, index: int, group_name: str) -> Any:
+        """Return one sample: its latents, or its raster under the transforms of a group, and what stands beside it."""
+        if self._latents is None:
+            return self.stands_for._getitem_recursive_call(index, group_name)
+        return [self._latents[index], *(column[index] for column in self._others)]
+
+    def read_batch(self, indices: NDArray[np.int64], group_name: str) -> SampleBatch:
+        """Return many samples: latents once there are some, until then rasters under the transforms of a group.
+
+        Args:
+            indices: int64 `[B]`.
+            group_name: of the transforms.
+        """
+        if self._latents is None:
+            return self._reader.read(self.stands_for, indices, group_name)
+        latents = self._latents.index_select(0, torch.from_numpy(indices))
+        return SampleBatch([latents, *([column[i] for i in indices.tolist()] for column in self._others)])
 
     def fill(self, encode: Callable[[Tensor], Tensor], device: torch.device) -> None:
         """Compute the latents of every sample, as the "eval" transforms show it, unless that was done before.
@@ -61,16 +88,18 @@ class LatentCache:
         """
         if self.is_filled:
             return
-        samples = self._samples.with_transforms("eval")
+        n_samples = len(self.stands_for)
         chunks: list[Tensor] = []
-        others: list[tuple[Any, ...]] = []
-        starts = range(0, len(samples), _CHUNK)
+        others: list[list[Any]] = []
+        starts = range(0, n_samples, _CHUNK)
         # disable=None: no bar where standard error is not a terminal.
         for start in tqdm(starts, desc="latents", unit="batch", leave=False, disable=None):
-            chunk = [samples[i] for i in range(start, min(start + _CHUNK, len(samples)))]
-            rasters = torch.stack([torch.as_tensor(sample[0]) for sample in chunk])
-            chunks.append(encode(rasters.to(device)).cpu())
-            others.extend(tuple(sample[1:]) for sample in chunk)
+            indices = np.arange(start, min(start + _CHUNK, n_samples))
+            batch = self._reader.read(self.stands_for, indices, "eval")
+            chunks.append(encode(batch.rasters.to(device)).cpu())
+            others = others or [[] for _ in batch.others]
+            for column, values in zip(others, batch.others, strict=True):
+                column.extend(values)
         self._latents, self._others = torch.cat(chunks), others
 
 
@@ -88,10 +117,12 @@ class LatentView(_FlatDataWithTransform):
     """
 
     def __init__(self, samples: _FlatDataWithTransform) -> None:
-        super().__init__([samples])
-        # Flattening would take the samples out of the view.
-        self._can_flatten = False
+        # Avalanche walks through all that is below a dataset in every epoch, sample by sample: the walk ends here.
         self.cache = LatentCache(samples)
+        super().__init__([self.cache])
+        # Flattening would take the cache out of the view.
+        self._can_flatten = False
+        self._transform_groups.current_group = samples._transform_groups.current_group
 
     def subset(self, indices: Iterable[int] | None) -> _FlatDataWithTransform:
         """Return a dataset of some of the view's samples, which goes on looking at the view."""
@@ -101,8 +132,12 @@ class LatentView(_FlatDataWithTransform):
         """Return a dataset of the view's samples and others."""
         return _FlatDataWithTransform([self, other])
 
+    def read_batch(self, indices: NDArray[np.int64], group_name: str) -> SampleBatch:
+        """Return many samples at once, as `LatentCache.read_batch` does."""
+        return self.cache.read_batch(indices, group_name)
+
     def _getitem_recursive_call(self, idx: int, group_name: str) -> Any:
-        return self.cache.sample(idx) if self.cache.is_filled else super()._getitem_recursive_call(idx, group_name)
+        return self.cache.read_sample(idx, group_name)
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -126,7 +161,7 @@ def seen_through_view(experience: CLExperience) -> tuple[CLExperience, LatentCac
             "make it one with avalanche.benchmarks.utils.as_classification_dataset."
         )
     view = LatentView(dataset._flat_data)
-    viewed = dataset._shallow_clone_dataset()
+    viewed = with_whole_batches(dataset)._shallow_clone_dataset()
     viewed._flat_data = view
     lent = copy(experience)
     # Experiences of Avalanche's newer benchmarks have no setter for it.

@@ -46,6 +46,31 @@ def test_many_samples_at_once_equal_them_one_by_one() -> None:
     assert dataset.rasters_of([]).shape == (0, 4, 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64])
+def test_rasters_come_in_the_dtype_asked_for(dtype: torch.dtype) -> None:
+    dataset = make(dtype=dtype)
+    for other in (dataset, pickle.loads(pickle.dumps(dataset))):
+        assert other.dtype == other[2][0].dtype == other.rasters_of([2]).dtype == dtype
+        np.testing.assert_array_equal(other.rasters_of([4, 2]).numpy(), RASTERS[[4, 2]])
+        np.testing.assert_array_equal(other[2][0].numpy(), RASTERS[2])
+    assert dataset.stored_rasters_of([2]).dtype == torch.uint8
+
+
+def test_what_is_given_out_can_be_written_to() -> None:
+    dataset = make(dtype=torch.uint8)
+    for raster in (dataset[1][0], dataset.rasters_of([1])[0], dataset.stored_rasters_of([1])[0]):
+        raster.zero_()
+    np.testing.assert_array_equal(dataset[1][0].numpy(), RASTERS[1])
+
+
+def test_the_largest_count_of_some_samples() -> None:
+    rasters = np.zeros((3, 2, 2), np.uint8)
+    rasters[1, 0, 1], rasters[2, 1, 1] = 7, 200
+    dataset = make(rasters=rasters, targets=[0, 1, 2], speakers=None)
+    for other in (dataset, pickle.loads(pickle.dumps(dataset))):
+        assert [other.largest_count(indices) for indices in ([0], [0, 1], [2, 1], [])] == [0, 7, 200, 0]
+
+
 def test_a_mask_is_no_indices() -> None:
     with pytest.raises(TypeError, match=r"integer indices were wanted, bool came"):
         make().rasters_of(np.array([True, False, True, False, False]))
@@ -120,6 +145,7 @@ def test_copies_hold_the_same() -> None:
         ({"targets": [0.5, 0, 0, 0, 0]}, TypeError, "targets: integers were wanted, float64 came"),
         ({"targets": [0, 1, 3, 1, 0]}, ValueError, "classes 0 to 2 were wanted, .* 0 to 3 came"),
         ({"targets": [0, 1, -1, 1, 0]}, ValueError, "classes 0 to 2 were wanted, .* -1 to 1 came"),
+        ({"dtype": torch.int32}, TypeError, "torch.uint8, .* was wanted, torch.int32 came"),
         ({"rasters": None}, TypeError, "rasters and targets were wanted, or a raster file"),
         ({"targets": None}, TypeError, "rasters and targets were wanted, or a raster file"),
     ],

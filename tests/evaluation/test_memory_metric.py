@@ -21,6 +21,8 @@ from avalanche.training.supervised import DER, ER_ACE, MER, Cumulative, Naive
 from tiny_learners import N_EACH, C, K, Silence, T, learn, tiny_benchmark, tiny_network, tiny_strategy
 from torch import nn
 
+from avalanche_snn.benchmarks import split_classes
+from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.evaluation import MemoryMetric, bytes_in_use, memory_bytes, memory_metrics
 from avalanche_snn.training import CompressedLatentReplayPlugin
 
@@ -96,6 +98,26 @@ def test_samples_are_counted_in_as_few_bits_as_hold_the_largest_of_them():
     assert after_learning([ReplayPlugin(8)], benchmark=benchmark) == 8 * (4 * T * C + 1)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_rasters_of_a_data_set_are_counted_as_those_of_any_other(dtype):
+    """A data set that tells its largest count, against the same samples read one by one."""
+    rasters = np.random.default_rng(0).integers(0, 3, (36, T, C), dtype=np.uint8)
+    rasters[30] *= 4  # the last class alone needs four bits a cell
+    targets = np.arange(36) // 6
+    files = [
+        RasterDataset(rasters, targets, class_names=list("abcdef"), name="Mine", split=split, dtype=dtype)
+        for split in ("train", "test")
+    ]
+    benchmark = split_classes(*files, 3, shuffle=False)
+    sample = {1: 2 * T * C // 8 + 1, 2: 2 * T * C // 8 + 1, 3: 4 * T * C // 8 + 1}
+    strategy = tiny_strategy(tiny_network(), template=Cumulative)
+    for number, experience in enumerate(benchmark.train_stream, start=1):
+        strategy.train(experience, eval_streams=[])
+        # All samples of a data set take as many bits as the largest of them.
+        assert memory_bytes(strategy) == 12 * number * sample[number]
+    assert int(rasters.max()) == 8
+
+
 def test_nothing_is_counted_twice():
     class Referring(SupervisedPlugin):
         def after_training_exp(self, strategy, **kwargs):
@@ -166,13 +188,15 @@ def front_bytes():
     return 4 * (12 * 9 + 9 + 18 + 81 + 81 + 2 * 9) + 8
 
 
-def test_working_bytes_are_cached_latents_and_the_copy_of_the_front():
+def test_working_bytes_are_cached_latents_restored_exemplars_and_the_copy_of_the_front():
     replay = CompressedLatentReplayPlugin("hidden1", "unlimited")
     kept, working = metrics_of([replay])
     # 9 bytes a sample, two classes more with each experience.
     assert kept == [2 * classes * (N_EACH * 9 + 24) for classes in (1, 2, 3)]
     # The first experience is encoded after its last epoch, when there is no frozen front to look after yet.
-    assert working == [LATENTS, LATENTS + front_bytes(), LATENTS + front_bytes()]
+    # All earlier samples are exemplars, restored to 16 bytes each.
+    exemplars = [old * N_EACH * 16 for old in (2, 4)]
+    assert working == [LATENTS, *(LATENTS + front_bytes() + restored for restored in exemplars)]
 
 
 def test_working_bytes_without_a_working_memory():

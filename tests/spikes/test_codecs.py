@@ -52,6 +52,23 @@ def test_bits_of_counts_by_hand() -> None:
     assert codec.decode(torch.tensor([[0b10101100]], dtype=torch.uint8)).flatten().tolist() == [3, 2, 1, 0]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.float64])
+@pytest.mark.parametrize(("spec", "max_count"), [("bits", 1), ("bits", 9), ("rice", 1), ("any/3", 1), ("count/3", 9)])
+def test_latents_are_restored_in_the_dtype_asked_for(spec: str, max_count: int, dtype: torch.dtype) -> None:
+    latents = torch.from_numpy(np.random.default_rng(0).integers(0, max_count + 1, (4, 7, 5)))
+    codec = make_codec(spec, 7, 5, max_count)
+    packed = codec.encode(latents)
+    assert codec.decode(packed, dtype).dtype == dtype
+    assert torch.equal(codec.decode(packed, dtype), codec.decode(packed).to(dtype))
+
+
+def test_a_dtype_that_cannot_hold_the_counts() -> None:
+    codec = make_codec("count/4", 4, 2, max_count=100)
+    packed = codec.encode(torch.zeros(1, 4, 2))
+    with pytest.raises(ValueError, match=r"9 bit planes hold values up to 511, more than torch\.uint8 can"):
+        codec.decode(packed, torch.uint8)
+
+
 def test_rice_by_hand() -> None:
     # Spikes at cells 2, 3, 9 of 40: gaps 2, 0, 5. With k = 0: 001 1 000001, 10 bits; k = 1: 0 1 0, 1 0, 00 1 1, 9 bits;
     # k = 2: 1 10, 1 00, 0 1 01, 10 bits. So k = 1, one feature only, time-major: header 1 + 2.

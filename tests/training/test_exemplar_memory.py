@@ -270,7 +270,7 @@ def test_task_labels_make_groups_of_their_own():
     memory.update(offer({(3, 0): 4, (3, 1): 2, (5, 1): 3})[0])
     assert memory.counts == {(3, 0): 4, (3, 1): 2, (5, 1): 3}
     shares = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
-    _, labels, tasks = memory.draw(8, shares, torch.Generator().manual_seed(0))
+    labels, tasks = memory.labels_of(memory.draw(8, shares, torch.Generator().manual_seed(0)))
     drawn = list(zip(labels.tolist(), tasks.tolist(), strict=True))
     assert [drawn.count(key) for key in memory.keys] == [4, 2, 2]
 
@@ -282,7 +282,8 @@ def test_draws_restore_samples_with_their_labels(codec):
     memory.update(candidates)
     restored = memory.codec.decode(memory.codec.encode(latents))
     generator = torch.Generator().manual_seed(0)
-    drawn, labels, _ = memory.draw(9, torch.tensor([2 / 3, 1 / 3], dtype=torch.float64), generator)
+    numbers = memory.draw(9, torch.tensor([2 / 3, 1 / 3], dtype=torch.float64), generator)
+    drawn, (labels, _) = memory.restore(numbers), memory.labels_of(numbers)
     # No row twice as long as there are others left: nine draws are the nine samples.
     for label, part in ((0, restored[:6]), (1, restored[6:])):
         of_label = drawn[labels == label]
@@ -296,7 +297,7 @@ def test_draws_have_the_expected_shares():
     generator = torch.Generator().manual_seed(0)
     counts = np.zeros(3)
     for _ in range(400):
-        labels = memory.draw(5, shares, generator)[1]
+        labels = memory.labels_of(memory.draw(5, shares, generator))[0]
         drawn = np.bincount(labels, minlength=3)
         assert len(labels) == 5
         assert (np.abs(drawn - 5 * shares.numpy()) < 1).all()

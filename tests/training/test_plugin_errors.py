@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from avalanche.benchmarks import benchmark_from_datasets, ni_benchmark
@@ -13,6 +14,8 @@ from avalanche.core import SupervisedPlugin
 from tiny_learners import C, K, Mean, Rasters, T, tiny_benchmark, tiny_network, tiny_sequential, tiny_strategy
 from torch import nn
 
+from avalanche_snn.benchmarks import split_classes
+from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.models import CuttableSequential, RecurrentSNN, TimePooling
 from avalanche_snn.neurons import Leaky
 from avalanche_snn.training import CompressedLatentReplayPlugin
@@ -232,3 +235,23 @@ def test_a_network_that_expects_other_inputs():
     message = "Leaky wanted an input [B, T, 13]"
     assert_refused(ValueError, message, CompressedLatentReplayPlugin("spikes"), network)
     assert not network.is_cut
+
+
+def test_a_code_that_restores_more_than_the_rasters_can_hold():
+    """Windows of eight time steps with up to 40 spikes each hold up to 320 spikes, more than uint8 does."""
+    rasters = np.random.default_rng(0).integers(0, 41, (4 * K, T, C), dtype=np.uint8)
+    targets = np.arange(4 * K) % K
+
+    def stream(dtype):
+        files = [
+            RasterDataset(rasters, targets, class_names=list("abcdef"), name="Mine", split=split, dtype=dtype)
+            for split in ("train", "test")
+        ]
+        return split_classes(*files, 3, shuffle=False)
+
+    message = "The code 'count/8' restores larger counts than the rasters of this data set can hold: 9 bit planes"
+    replay = CompressedLatentReplayPlugin("input", "unlimited", f"count/{T}")
+    assert_refused(ValueError, message, replay, benchmark=stream(torch.uint8))
+    strategy = tiny_strategy(tiny_network(), [CompressedLatentReplayPlugin("input", "unlimited", f"count/{T}")])
+    for experience in stream(torch.float32).train_stream:
+        strategy.train(experience, eval_streams=[])
