@@ -1,23 +1,35 @@
-"""The command line: `python -m benchmarks run|table|plot|demo`."""
+"""The command line: `python -m benchmarks run|table|plot|demo|speed`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.catalogue import benchmark_names, strategy_names
+from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.demo import demo
-from benchmarks.plans import make_plan
+from benchmarks.jobs import Carrier, carry_out
+from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
 from benchmarks.pretraining import CACHE
-from benchmarks.records import RESULTS, all_records
-from benchmarks.runner import run
-from benchmarks.settings import Training
+from benchmarks.processes import USER_ERRORS, check_cores
+from benchmarks.records import RESULTS, Record, all_records, read_record
+from benchmarks.runner import record_path
+from benchmarks.settings import RunPlan, Training
+from benchmarks.speed.command import add_speed
 from benchmarks.tables import markdown_tables, write_tables
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_NOT_REPEATED = " (has a record, not repeated)"
+_INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,36 +37,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return int(parsed.carry_out(parsed))
-    except (ValueError, TypeError, FileNotFoundError) as error:
+    except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    torch.set_num_threads(parsed.threads)
-    options = {name: getattr(parsed, name) for name in ("memory", "codec", "after", "selection")}
+    check_cores(parsed.jobs, parsed.threads)
+    plans = _plans(parsed)
+    carrier = Carrier(parsed.results, parsed.networks, parsed.threads, parsed.jobs, parsed.again)
+    try:
+        return _run_one(plans[0], carrier) if len(plans) == 1 else _run_series(plans, carrier)
+    except KeyboardInterrupt:
+        rest = "repeats them all" if parsed.again else "goes on from there"
+        print(f"interrupted: what was finished has its record; the same command {rest}", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _run_one(plan: RunPlan, carrier: Carrier) -> int:
+    path = record_path(plan, carrier.results)
+    note = _NOT_REPEATED if path.exists() and not carrier.again else ""
+    record = replace(carrier, n_jobs=1)(plan)
+    print(path)
+    print(
+        f"{record['data_name']}, {record['split']} split, {plan.strategy}, seed {plan.seed}: "
+        f"{_figures(plan, record)}{note}"
+    )
+    return 0
+
+
+def _run_series(plans: Sequence[RunPlan], carrier: Carrier) -> int:
+    recorded = [] if carrier.again else [plan for plan in plans if record_path(plan, carrier.results).exists()]
+    for plan in recorded:
+        print(f"{_in_a_line(plan, read_record(record_path(plan, carrier.results)))}{_NOT_REPEATED}")
+    waiting = [plan for plan in plans if plan not in recorded]
+    failures = carry_out(waiting, carrier, _in_a_line)
+    n_finished = len(waiting) - len(failures)
+    print(f"{len(plans)} runs: {n_finished} finished, {len(recorded)} had a record, {len(failures)} failed")
+    for failure in failures:
+        print(f"failed: {failure.name}: {failure.reason}", file=sys.stderr)
+        if failure.details:
+            print(indent(failure.details.rstrip(), "    "), file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
+    own = {name: getattr(parsed, name) for name in ("codec", "after", "selection")}
+    options = {name: [value] for name, value in own.items() if value is not None}
+    if parsed.memory is not None:
+        options["memory"] = parsed.memory
     training_names = ("first_epochs", "epochs", "first_learning_rate", "learning_rate", "loss")
     training = {name: getattr(parsed, name) for name in training_names}
-    plan = make_plan(
+    plans = make_plans(
         parsed.benchmark,
         parsed.strategy,
+        seeds=parsed.seed,
+        options=options,
         data=parsed.data,
-        seed=parsed.seed,
         split=parsed.split,
-        options={name: value for name, value in options.items() if value is not None},
         time_pooling=dict(pair.split("=", maxsplit=1) for pair in parsed.time_pooling),
         training={name: value for name, value in training.items() if value is not None},
         validation=parsed.validation,
         quick=parsed.quick,
     )
-    record = run(plan, parsed.results, again=parsed.again, cache=parsed.networks)
-    print(f"{parsed.results / plan.identifier}.json")
-    print(
-        f"{record['data_name']}, {record['split']} split, {plan.strategy}, seed {plan.seed}: "
+    for name in options:
+        without = [strategy for strategy in parsed.strategy if name not in options_of(strategy)]
+        if without:
+            print(f"{', '.join(without)}: no option {name!r}, run once without it", file=sys.stderr)
+    return plans
+
+
+def _in_a_line(plan: RunPlan, record: Record) -> str:
+    return f"{plan.identifier}: {_figures(plan, record)}"
+
+
+def _figures(plan: RunPlan, record: Record) -> str:
+    return (
         f"final accuracy {100 * record['final_accuracy']:.2f} % on the {plan.evaluate_on} stream, "
         f"memory {record['memory_bytes']} bytes, working {record['working_bytes']} bytes, {record['seconds']:.0f} s"
     )
-    return 0
 
 
 def _table(parsed: argparse.Namespace) -> int:
@@ -79,17 +140,27 @@ def _demo(parsed: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_table, _add_plot, _add_demo, add_speed):
+        add(commands)
+    return parser
 
-    run = commands.add_parser("run", help="carry out one run and write its record")
-    run.add_argument("benchmark", choices=benchmark_names())
-    run.add_argument("--strategy", choices=strategy_names(), required=True)
-    run.add_argument("--seed", type=int, default=0)
+
+def _add_run(commands: _Commands) -> None:
+    run = commands.add_parser(
+        "run",
+        help="carry out runs and write their records",
+        description="Carry out every combination of the benchmarks, strategies, memories and seeds that are given. "
+        "Runs that have a record are not repeated, so an interrupted series goes on where it stopped.",
+    )
+    run.add_argument("benchmark", nargs="+", choices=benchmark_names())
+    run.add_argument("--strategy", nargs="+", choices=strategy_names(), required=True)
+    run.add_argument("--seed", nargs="+", type=int, default=[0])
     run.add_argument("--data", choices=("shd", "synthetic"), default="shd")
     run.add_argument("--split", choices=("merged", "official"), default="merged")
     run.add_argument(
         "--quick", action="store_true", help="a small network, coarse rasters, few epochs: to try things out"
     )
-    run.add_argument("--memory", help='budget of the memory, like "160 kB"')
+    run.add_argument("--memory", nargs="+", help='budgets of the memory, like "160 kB"; for strategies that have one')
     run.add_argument("--codec", help="how the memory stores exemplars: bits, rice, any/10, any/10/middle, count/10")
     run.add_argument("--after", help="last layer of the frozen front")
     run.add_argument("--selection", choices=("random", "herding"), help="which samples are kept")
@@ -108,25 +179,33 @@ def _parser() -> argparse.ArgumentParser:
         help="hold out this fraction of the training data and evaluate on it instead of the test stream",
     )  # fmt: skip
     run.add_argument(
-        "--threads", type=int, default=1, help="of torch (default 1: two runs side by side beat two threads)"
+        "--jobs", type=int, default=1, metavar="N", help="runs side by side, each in a process of its own (default 1)"
     )
-    run.add_argument("--again", action="store_true", help="repeat the run even if its record is there")
+    run.add_argument(
+        "--threads", type=int, default=1, help="of torch in each job (default 1: two jobs beat two threads)"
+    )
+    run.add_argument("--again", action="store_true", help="repeat runs even if their records are there")
     run.add_argument("--results", type=Path, default=RESULTS, help="folder of records")
     run.add_argument("--networks", type=Path, default=CACHE, help="folder of networks trained on experience 0")
     run.set_defaults(carry_out=_run)
 
+
+def _add_table(commands: _Commands) -> None:
     table = commands.add_parser("table", help="print the tables of all records, and write them into README.md")
     table.add_argument("--results", type=Path, default=RESULTS)
     table.add_argument("--readme", type=Path, default=None, help="a file with table markers, usually README.md")
     table.set_defaults(carry_out=_table)
 
+
+def _add_plot(commands: _Commands) -> None:
     plot = commands.add_parser("plot", help="draw the figures of all records")
     plot.add_argument("--results", type=Path, default=RESULTS)
     plot.add_argument("--output", type=Path, default=None, help="folder of the figures")
     plot.set_defaults(carry_out=_plot)
 
+
+def _add_demo(commands: _Commands) -> None:
     demo = commands.add_parser("demo", help="the main job on generated data: a few minutes, a table and a picture")
     demo.add_argument("--output", type=Path, default=Path("demo"))
     demo.add_argument("--threads", type=int, default=1)
     demo.set_defaults(carry_out=_demo)
-    return parser

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from avalanche_snn.training import format_memory_size, parse_memory_size
@@ -70,3 +72,40 @@ def make_plan(
         evaluate_on="valid" if validation else "test",
         quick=quick,
     )
+
+
+def make_plans(
+    benchmarks: Sequence[str],
+    strategies: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0,),
+    options: Mapping[str, Sequence[Any]] | None = None,
+    **common: Any,
+) -> list[RunPlan]:
+    """Plan every combination of what is given, each once.
+
+    An option that only some of the strategies have is for those.
+
+    Args:
+        benchmarks: their names.
+        strategies: their names.
+        seeds: their numbers.
+        options: of the strategies, name -> values.
+        common: to all runs, as `make_plan` takes it.
+
+    Returns:
+        The plans, seed by seed: what is finished first can be compared first.
+
+    Raises:
+        ValueError: no such benchmark, strategy or data, or an option that none of the strategies has.
+    """
+    options = options or {}
+    nowhere = {name for name in options if not any(name in options_of(strategy) for strategy in strategies)}
+    plans = []
+    for seed, benchmark, strategy in product(seeds, benchmarks, strategies):
+        # What no strategy has is not left out: it is an error, which the first one says.
+        names = [name for name in options if name in nowhere or name in options_of(strategy)]
+        for values in product(*(options[name] for name in names)):
+            own = dict(zip(names, values, strict=True))
+            plans.append(make_plan(benchmark, strategy, seed=seed, options=own, **common))
+    return list({plan.identifier: plan for plan in plans}.values())

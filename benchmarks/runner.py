@@ -16,10 +16,11 @@ from avalanche.training.plugins import EvaluationPlugin
 
 from avalanche_snn.evaluation import MemoryMetric
 from avalanche_snn.models import RecurrentSNN
+from avalanche_snn.neurons import SpikingLayer
 from benchmarks.catalogue import find_benchmark, find_strategy, takes_seed
 from benchmarks.losses import make_loss
-from benchmarks.pretraining import CACHE, pretrain
-from benchmarks.progress import EpochProgress, SilentLogger
+from benchmarks.pretraining import CACHE, key_of, pretrain
+from benchmarks.progress import EpochBar, EpochCounter, RunView, SilentLogger
 from benchmarks.records import RESULTS, Record, read_record, write_record
 from benchmarks.settings import RunPlan
 
@@ -27,7 +28,15 @@ _EVALUATION_MINIBATCH = 256
 _PACKAGES = ("avalanche-snn", "avalanche-lib", "torch", "snntorch", "tonic", "numpy")
 
 
-def run(plan: RunPlan, results: Path = RESULTS, *, again: bool = False, cache: Path = CACHE) -> Record:
+def run(
+    plan: RunPlan,
+    results: Path = RESULTS,
+    *,
+    again: bool = False,
+    cache: Path = CACHE,
+    view: RunView | None = None,
+    jobs: int = 1,
+) -> Record:
     """Carry out a run and write its record; a run that has a record is not repeated.
 
     Args:
@@ -35,26 +44,56 @@ def run(plan: RunPlan, results: Path = RESULTS, *, again: bool = False, cache: P
         results: folder of records.
         again: repeat it all the same.
         cache: folder of pre-trained networks.
+        view: is told how it goes on, and closed; a progress bar by default.
+        jobs: runs that are carried out side by side, this one among them, as the record will say.
     """
-    path = results / f"{plan.identifier}.json"
+    path = record_path(plan, results)
     if path.exists() and not again:
         return read_record(path)
-    record = _Run(plan, cache).carry_out()
+    view = EpochBar(plan.identifier) if view is None else view
+    try:
+        record = _Run(plan, cache, view, jobs).carry_out()
+    finally:
+        view.close()
     write_record(record, path)
     return record
+
+
+def record_path(plan: RunPlan, results: Path = RESULTS) -> Path:
+    """Return where the record of a run is, or will be."""
+    return results / f"{plan.identifier}.json"
+
+
+def shared_network(plan: RunPlan) -> str | None:
+    """Return the same text for runs that begin with the same network; None for one that begins with its own."""
+    # Runs of one series read the same data: which, need not be known to tell their networks apart.
+    return None if _trains_first(find_strategy(plan.strategy)) else key_of(plan, data_sha256="")
+
+
+def _learns_jointly(strategy: ModuleType) -> bool:
+    return bool(getattr(strategy, "LEARNS_JOINTLY", False))
+
+
+def _trains_first(strategy: ModuleType) -> bool:
+    # What gathers something while it trains (path integrals, say) has to train the first experience itself.
+    return _learns_jointly(strategy) or bool(getattr(strategy, "TRAINS_FIRST_EXPERIENCE", False))
 
 
 class _Run:
     """The parts of one run."""
 
-    def __init__(self, plan: RunPlan, cache: Path) -> None:
+    def __init__(self, plan: RunPlan, cache: Path, view: RunView, jobs: int) -> None:
         self.plan = plan
         self.cache = cache
-        self.scenario = find_benchmark(plan.benchmark).build[plan.data](seed=plan.seed, **plan.stream)
+        self.view = view
+        self.jobs = jobs
+        # Spike counts as bytes: the networks read them fastest so, and a minibatch is a quarter of the size.
+        self.scenario = find_benchmark(plan.benchmark).build[plan.data](
+            seed=plan.seed, dtype=torch.uint8, **plan.stream
+        )
         self.file: ModuleType = find_strategy(plan.strategy)
-        self.jointly: bool = getattr(self.file, "LEARNS_JOINTLY", False)
-        # What gathers something while it trains (path integrals, say) has to train the first experience itself.
-        self.trains_first: bool = self.jointly or getattr(self.file, "TRAINS_FIRST_EXPERIENCE", False)
+        self.jointly = _learns_jointly(self.file)
+        self.trains_first = _trains_first(self.file)
         self.memory = MemoryMetric()
 
     def carry_out(self) -> Record:
@@ -62,21 +101,19 @@ class _Run:
         plan, scenario = self.plan, self.scenario
         model = RecurrentSNN(scenario.n_channels, n_classes=len(scenario.class_names), seed=plan.seed, **plan.network)
         n_later = 0 if self.jointly else len(scenario.train_stream) - 1
-        progress = EpochProgress(plan.training.first_epochs + n_later * plan.training.epochs, plan.identifier)
-        try:
-            first_seconds = 0.0
-            if not self.trains_first:
-                first = scenario.train_stream[0]
-                first_seconds = pretrain(model, first, plan, scenario.dataset_sha256, [progress], self.cache)
-            progress.reach(0 if self.trains_first else plan.training.first_epochs)
-            started = time.perf_counter()
-            # The same draws follow, whether the network was trained just now or came from the cache.
-            torch.manual_seed(plan.seed)
-            strategy = self._compose(model, [progress])
-            rows = self._learn(strategy)
-            seconds = time.perf_counter() - started
-        finally:
-            progress.close()
+        progress = EpochCounter(plan.training.first_epochs + n_later * plan.training.epochs, self.view)
+        first_seconds = 0.0
+        if not self.trains_first:
+            first = scenario.train_stream[0]
+            first_seconds = pretrain(model, first, plan, scenario.dataset_sha256, [progress], self.cache)
+            progress.reach(plan.training.first_epochs)
+            self.view.network_is_ready()
+        started = time.perf_counter()
+        # The same draws follow, whether the network was trained just now or came from the cache.
+        torch.manual_seed(plan.seed)
+        strategy = self._compose(model, [progress])
+        rows = self._learn(strategy)
+        seconds = time.perf_counter() - started
         return self._record(strategy, rows, first_seconds, seconds)
 
     def _compose(self, model: RecurrentSNN, plugins: Sequence[Any]) -> Any:
@@ -146,6 +183,8 @@ class _Run:
             "seconds": first_seconds + seconds,
             "first_seconds": first_seconds,
             "threads": torch.get_num_threads(),
+            "kernels": sorted({m.kernel_in_use for m in strategy.model.modules() if isinstance(m, SpikingLayer)}),
+            "jobs": self.jobs,
             "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         }
         if hasattr(scenario, "unseen_stream"):
