@@ -6,18 +6,16 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from avalanche_snn.neurons.kernels import AUTO, KERNELS, choose_kernel
+from avalanche_snn.neurons.kernels.integration import REDUCTIONS, leaky_membranes
 from avalanche_snn.neurons.layers import ALPHA, BETA
-
-REDUCTIONS = ("max", "mean")
 
 
 class LeakyReadout(nn.Module):
     """Leaky integrators with a synaptic current that do not spike, `[B, T, H] -> logits [B, K]`.
 
     Step by step, from rest: J' = alpha J + W x;  U' = beta U + J (the *old* current, as in `DelayedSynaptic`).
-    Both are linear, so that U at all steps is one matrix product with the response to a single input.
     With `"max"` and cross-entropy this is the readout of compressed latent replays (arXiv 2407.03111): the maximum is
     taken over the membranes before, between and after the steps: rest counts too, and no logit is below 0.
 
@@ -28,9 +26,10 @@ class LeakyReadout(nn.Module):
         alpha: decay of the synaptic current in one step, 0..1.
         beta: decay of the membrane in one step, 0..1.
         weight_scale: weights `[K, H]` are drawn from N(0, `weight_scale` / sqrt(H)).
+        kernel: how to compute it, as in `avalanche_snn.neurons.SpikingLayer`.
 
     Raises:
-        ValueError: an unknown `reduce`, a decay outside 0..1, sizes below 1.
+        ValueError: an unknown `reduce` or kernel, a decay outside 0..1, sizes below 1.
     """
 
     def __init__(
@@ -42,6 +41,7 @@ class LeakyReadout(nn.Module):
         alpha: float = ALPHA,
         beta: float = BETA,
         weight_scale: float = 0.2,
+        kernel: str = AUTO,
     ) -> None:
         super().__init__()
         if reduce not in REDUCTIONS:
@@ -51,6 +51,9 @@ class LeakyReadout(nn.Module):
         for name, decay in (("alpha", alpha), ("beta", beta)):
             if not 0.0 <= decay <= 1.0:
                 raise ValueError(f"{name} is the share kept from one step to the next: wanted 0 to 1, came {decay}")
+        if kernel not in (AUTO, *KERNELS):
+            raise ValueError(f"unknown kernel {kernel!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
+        self.kernel = kernel
         self.n_inputs = n_inputs
         self.n_classes = n_classes
         self.reduce = reduce
@@ -72,33 +75,13 @@ class LeakyReadout(nn.Module):
         """
         if x.dim() != 3 or x.shape[1] < 1 or x.shape[2] != self.n_inputs:
             raise ValueError(f"LeakyReadout wanted an input [B, T, {self.n_inputs}], T >= 1, came {list(x.shape)}")
-        currents = functional.linear(x.transpose(0, 1).to(self.weight.dtype), self.weight)
-        membranes = self.membranes(currents)
-        if self.reduce == "mean":
-            return membranes.mean(dim=0)
-        at_rest = torch.zeros_like(membranes[:1])
-        return torch.cat((at_rest, membranes)).max(dim=0).values
+        kernel = choose_kernel(self.kernel, self.weight.device, self.weight.dtype)
+        return kernel.integrate(kernel.project(x, self.weight, None), self.alpha, self.beta, self.reduce)
 
     def membranes(self, currents: Tensor) -> Tensor:
         """Input currents `[T, B, K]` to the membranes after each of the T steps, `[T, B, K]`."""
-        n_steps = currents.shape[0]
-        response = currents.new_tensor(impulse_response(self.alpha, self.beta, n_steps))
-        steps = torch.arange(n_steps, device=currents.device)
-        since_input = (steps[:, None] - steps[None, :]).clamp_min(0)  # response[0] is 0: nothing before, or at once
-        return torch.einsum("nt,tbk->nbk", response[since_input], currents)
+        return leaky_membranes(currents, self.alpha, self.beta)
 
     def extra_repr(self) -> str:
         """Sizes and constants, for `print(model)`."""
         return f"{self.n_inputs}, {self.n_classes}, {self.reduce}, alpha={self.alpha:.4g}, beta={self.beta:.4g}"
-
-
-def impulse_response(alpha: float, beta: float, n_steps: int) -> list[float]:
-    """Membrane 0, 1, ... `n_steps` - 1 steps after the step of an input of 1: 0, 1, alpha + beta, ...
-
-    Values below 1e-30 count as 0: they would become subnormal numbers, which are slow and change nothing.
-    """
-    response, synapse, membrane = [], 1.0, 0.0
-    for _ in range(n_steps):
-        response.append(membrane if membrane > 1e-30 else 0.0)
-        synapse, membrane = alpha * synapse, beta * membrane + synapse
-    return response

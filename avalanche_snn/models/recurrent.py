@@ -103,7 +103,7 @@ class RecurrentSNN(CuttableSequential):
                 children[name] = make_layer(fan_in, width)
                 if name in pooling:
                     children[f"{name}_pooling"] = TimePooling.from_spec(pooling[name])
-            children["readout"] = LeakyReadout(hidden[-1], n_classes, readout, alpha=alpha, beta=beta)
+            children["readout"] = LeakyReadout(hidden[-1], n_classes, readout, alpha=alpha, beta=beta, kernel=kernel)
         super().__init__(children)
 
 

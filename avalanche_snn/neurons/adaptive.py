@@ -6,14 +6,13 @@ with the weights, so here they are tensors.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from avalanche_snn.neurons.dynamics import RESETS
+from avalanche_snn.neurons.dynamics import check_threshold_and_reset
 from avalanche_snn.neurons.surrogates import Surrogate
 
 
@@ -32,7 +31,7 @@ class AdaptiveParameters:
         surrogate: derivative of the spike.
 
     Raises:
-        ValueError: a threshold that is not finite, or an unknown reset.
+        ValueError: a threshold below 0 or not finite, or an unknown reset.
     """
 
     alpha: Tensor
@@ -50,14 +49,6 @@ class AdaptiveParameters:
     def per_neuron(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """alpha, beta, a, b."""
         return self.alpha, self.beta, self.a, self.b
-
-
-def check_threshold_and_reset(threshold: float, reset: str) -> None:
-    """Raise ValueError for a threshold that is not finite or an unknown reset."""
-    if not math.isfinite(threshold):
-        raise ValueError(f"threshold: wanted a finite number, came {threshold}")
-    if reset not in RESETS:
-        raise ValueError(f"unknown reset {reset!r}: choose one of {', '.join(map(repr, RESETS))}")
 
 
 class AdaptiveState(NamedTuple):

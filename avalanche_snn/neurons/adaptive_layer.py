@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from avalanche_snn.neurons.adaptive import AdaptiveParameters, check_threshold_and_reset
+from avalanche_snn.neurons.adaptive import AdaptiveParameters
+from avalanche_snn.neurons.dynamics import check_threshold_and_reset
 from avalanche_snn.neurons.kernels import Kernel
 from avalanche_snn.neurons.layers import SpikingLayer
 from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
@@ -70,13 +71,12 @@ class AdaptiveLeaky(SpikingLayer):
             nn.init.uniform_(self.get_parameter(name), low, high)
 
     def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
-        recurrent_weight = self.recurrent_weight
-        if recurrent_weight is not None:
-            others = 1.0 - torch.eye(self.n_outputs, dtype=recurrent_weight.dtype, device=recurrent_weight.device)
-            recurrent_weight = recurrent_weight * others
-        per_neuron = [self.get_parameter(name).clamp(low, high) for name, (low, high) in RANGES.items()]
-        parameters = AdaptiveParameters(*per_neuron, self.threshold, self.reset, self.surrogate)
-        return kernel.run_adaptive(currents, recurrent_weight, parameters)
+        from_others: Tensor | None = None
+        if self.recurrent_weight is not None:
+            from_others = self.recurrent_weight * (1.0 - torch.eye(self.n_outputs).to(self.recurrent_weight))
+        alpha, beta, a, b = (self.get_parameter(name).clamp(low, high) for name, (low, high) in RANGES.items())
+        parameters = AdaptiveParameters(alpha, beta, a, b, self.threshold, self.reset, self.surrogate)
+        return kernel.run_adaptive(currents, from_others, parameters)
 
     def _describe_neuron(self) -> str:
         return f"threshold={self.threshold:g}, reset={self.reset}, surrogate={self.surrogate}"

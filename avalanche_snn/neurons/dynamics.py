@@ -36,7 +36,7 @@ class NeuronParameters:
         surrogate: derivative of the spike.
 
     Raises:
-        ValueError: a decay outside 0..1, a threshold that is not finite, an unknown reset.
+        ValueError: a decay outside 0..1, a threshold below 0 or not finite, an unknown reset.
     """
 
     beta: float
@@ -50,10 +50,15 @@ class NeuronParameters:
         for name, decay in (("alpha", self.alpha), ("beta", self.beta)):
             if not 0.0 <= decay <= 1.0:
                 raise ValueError(f"{name} is the share kept from one step to the next: wanted 0 to 1, came {decay}")
-        if not math.isfinite(self.threshold):
-            raise ValueError(f"threshold: wanted a finite number, came {self.threshold}")
-        if self.reset not in RESETS:
-            raise ValueError(f"unknown reset {self.reset!r}: choose one of {', '.join(map(repr, RESETS))}")
+        check_threshold_and_reset(self.threshold, self.reset)
+
+
+def check_threshold_and_reset(threshold: float, reset: str) -> None:
+    """Raise ValueError for a threshold that a neuron at rest has passed, or an unknown reset."""
+    if not (math.isfinite(threshold) and threshold >= 0.0):
+        raise ValueError(f"threshold: wanted a finite number of 0 or more, came {threshold}")
+    if reset not in RESETS:
+        raise ValueError(f"unknown reset {reset!r}: choose one of {', '.join(map(repr, RESETS))}")
 
 
 class NeuronState(NamedTuple):

@@ -92,11 +92,22 @@ class SpikingLayer(nn.Module, ABC):
                 f"{type(self).__name__} wanted an input [B, T, {self.n_inputs}] with T >= 1, came {list(x.shape)}; "
                 f"give the layer (or the model) the number of input features that the data have"
             )
-        kernel = self._kernel_for(self.weight.device, self.weight.dtype)
-        return self._run(kernel, kernel.project(x, self.weight, self.bias))
+        kernel = self._chosen_kernel()
+        # Membranes in half precision lose spikes: a layer computes in the dtype of its weights, under autocast too.
+        with torch.autocast(x.device.type, enabled=False):
+            return self._run(kernel, kernel.project(x, self.weight, self.bias))
 
-    def _kernel_for(self, device: torch.device, dtype: torch.dtype) -> Kernel:
-        return choose_kernel(self.kernel, device, dtype)
+    @property
+    def kernel_in_use(self) -> str:
+        """The name of the kernel that computes the layer where it is now: what "auto" comes to.
+
+        Raises:
+            ValueError: a kernel was named that does not run here.
+        """
+        return self._chosen_kernel().name
+
+    def _chosen_kernel(self) -> Kernel:
+        return choose_kernel(self.kernel, self.weight.device, self.weight.dtype)
 
     @abstractmethod
     def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
@@ -138,8 +149,8 @@ class _FixedLayer(SpikingLayer):
         super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, kernel=kernel)
         self._dynamics = Neuron(parameters, step, None if steps_only else timing)
 
-    def _kernel_for(self, device: torch.device, dtype: torch.dtype) -> Kernel:
-        return KERNELS[_REFERENCE] if self._dynamics.timing is None else super()._kernel_for(device, dtype)
+    def _chosen_kernel(self) -> Kernel:
+        return KERNELS[_REFERENCE] if self._dynamics.timing is None else super()._chosen_kernel()
 
     def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
         return kernel.run(currents, self.recurrent_weight, self._dynamics)

@@ -161,8 +161,8 @@ def _equality(record: SpeedRecord) -> str:
     ]
     if unstable:
         lines[-1] += (
-            " With a below 0, which the layer also draws, the adaptation excites: membranes grow without bound, and the "
-            "smallest difference between two orders of summation with them, so that float32 does not settle the spikes."
+            " With a below 0, which the layer also draws, the adaptation excites: membranes grow without bound, and "
+            "with them what two orders of summation differ by, so that float32 does not settle the spikes."
         )
     return "\n".join(lines)
 

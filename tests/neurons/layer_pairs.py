@@ -60,6 +60,7 @@ def gradients(layer: SpikingLayer, inputs: Tensor) -> tuple[Tensor, dict[str, Te
         names, wanted = ["input", *names], [inputs, *wanted]
     spikes = layer(inputs)
     weights = torch.randn(spikes.shape, generator=torch.Generator().manual_seed(3), dtype=spikes.dtype)
+    weights = weights.to(spikes.device)
     found: tuple[Tensor | None, ...] = (None,) * len(names)
     if spikes.requires_grad:  # the first steps of a delayed neuron depend on nothing
         found = torch.autograd.grad((weights * spikes).sum(), wanted, allow_unused=True)

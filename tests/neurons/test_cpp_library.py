@@ -79,6 +79,10 @@ def test_kernels_are_listed_the_fastest_first_with_the_reasons_of_those_that_do_
 def test_auto_is_the_compiled_kernel_on_the_cpu() -> None:
     assert choose_kernel("auto", CPU, torch.float32).name == "cpp"
     assert choose_kernel("auto", CPU, torch.bfloat16).name == "torch"
+    layer = Leaky(4, 3)
+    assert (layer.kernel, layer.kernel_in_use) == ("auto", "cpp")
+    assert layer.to(torch.bfloat16).kernel_in_use == "torch"
+    assert Leaky(4, 3, reset_delay=False).kernel_in_use == "reference"
     assert Leaky(4, 3).to(torch.bfloat16)(torch.ones(2, 5, 4)).dtype == torch.bfloat16
 
 

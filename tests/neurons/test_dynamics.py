@@ -210,7 +210,8 @@ def test_with_recurrence_delayed_synaptic_is_a_neuron_of_its_own() -> None:
         ({"beta": 1.1}, "beta is the share kept .* wanted 0 to 1, came 1.1"),
         ({"beta": float("nan")}, "beta .* came nan"),
         ({"alpha": -0.1}, "alpha is the share kept .* came -0.1"),
-        ({"threshold": float("inf")}, "threshold: wanted a finite number, came inf"),
+        ({"threshold": float("inf")}, "threshold: wanted a finite number of 0 or more, came inf"),
+        ({"threshold": -0.5}, "threshold: wanted a finite number of 0 or more, came -0.5"),
         ({"reset": "hard"}, "unknown reset 'hard': choose one of 'subtract', 'zero', 'none'"),
     ],
 )

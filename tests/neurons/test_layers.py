@@ -75,6 +75,16 @@ def test_inputs_are_cast_to_the_dtype_of_the_weights(cls: type[Leaky], kernel: s
 
 
 @pytest.mark.parametrize("cls", LAYERS)
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
+def test_autocast_changes_nothing(cls: type[Leaky], kernel: str) -> None:
+    layer = make(cls, kernel)
+    inputs = (torch.rand(6, 30, 20) < 0.3).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(layer(inputs), layer(inputs.bfloat16()))
+        assert layer(inputs).dtype == torch.float32
+
+
+@pytest.mark.parametrize("cls", LAYERS)
 @pytest.mark.parametrize("shape", [(4, 30, 21), (30, 20), (4, 0, 20), (4, 2, 30, 20)])
 def test_another_input_shape_is_named(cls: type[Leaky], shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=rf"{cls.__name__} wanted an input \[B, T, 20\].* came .*{shape[-1]}\]"):

@@ -8,12 +8,15 @@ from avalanche_snn.neurons.kernels.base import Kernel, Neuron, Timing
 from avalanche_snn.neurons.kernels.cpp_kernel import CppKernel
 from avalanche_snn.neurons.kernels.reference import ReferenceKernel
 from avalanche_snn.neurons.kernels.torch_kernel import TorchKernel
+from avalanche_snn.neurons.kernels.triton_kernel import TritonKernel
 
 __all__ = ["AUTO", "KERNELS", "Kernel", "Neuron", "Timing", "available_kernels", "choose_kernel"]
 
 AUTO = "auto"
 #: By name, the fastest first.
-KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in (CppKernel(), TorchKernel(), ReferenceKernel())}
+KERNELS: dict[str, Kernel] = {
+    kernel.name: kernel for kernel in (TritonKernel(), CppKernel(), TorchKernel(), ReferenceKernel())
+}
 
 
 def available_kernels(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, str | None]:

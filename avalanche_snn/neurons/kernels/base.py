@@ -79,3 +79,6 @@ class Kernel(Protocol):
 
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """As `run`, for adaptive neurons; differentiable in their parameters too."""
+
+    def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
+        """Currents `[B, T, K]` of leaky integrators to their "max" or "mean" over time, `[B, K]`; see `integration`."""

@@ -63,26 +63,31 @@ class CppKernel:
         spikes: Tensor = _Adaptive.apply(_in_order(currents), recurrent_weight, *parameters.per_neuron, constants)
         return spikes
 
+    def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
+        """Currents `[B, T, K]` to logits `[B, K]`, step by step."""
+        logits: Tensor = _Integration.apply(currents.contiguous(), alpha, beta, reduce == "mean")
+        return logits
+
 
 class _Events(NamedTuple):
     """The cells of an input `[R, C]` (R = B T rows) that are not zero, row by row.
 
     Attributes:
-        index: uint16 `[E]`, their channels.
-        counts: uint8 `[E]`, what they hold; None where all hold 1.
+        channels: uint16 `[E]`, where they are.
+        held: uint8 `[E]`, what they hold; None where all hold 1.
         starts: int64 `[R + 1]`, where each row begins.
         n_cells: C.
     """
 
-    index: Tensor
-    counts: Tensor | None
+    channels: Tensor
+    held: Tensor | None
     starts: Tensor
     n_cells: int
 
     @property
     def pointers(self) -> tuple[int, int | None, int, int]:
-        """Addresses of index, counts and starts, and R: how compiled functions take them."""
-        return self.index.data_ptr(), _address(self.counts), self.starts.data_ptr(), len(self.starts) - 1
+        """Addresses of channels, held and starts, and R: how compiled functions take them."""
+        return self.channels.data_ptr(), _address(self.held), self.starts.data_ptr(), len(self.starts) - 1
 
 
 def _list_events(x: Tensor) -> _Events | None:
@@ -136,7 +141,8 @@ class _Projection(torch.autograd.Function):
             table = _padded_zeros(events.n_cells, weight)
             project_backward = getattr(library(), f"project_backward_{_KINDS[weight.dtype]}")
             project_backward(
-                *events.pointers, weight.shape[0], rows.data_ptr(), table.data_ptr(), torch.get_num_threads()
+                *events.pointers, events.n_cells, weight.shape[0], rows.data_ptr(), table.data_ptr(),
+                torch.get_num_threads(),
             )  # fmt: skip
             grad_weight = table[:, : weight.shape[0]].T.contiguous()
         if ctx.needs_input_grad[3]:
@@ -223,6 +229,36 @@ class _Adaptive(torch.autograd.Function):
             sums.data_ptr(), _address(grad_table),
         )  # fmt: skip
         return grad_currents, _square(grad_table), *sums.sum(dim=0).unbind(0), None
+
+
+class _Integration(torch.autograd.Function):
+    """Currents `[B, T, K]` to the largest or the mean membrane `[B, K]`; keeps which step is the best."""
+
+    @staticmethod
+    def forward(ctx: Any, currents: Tensor, alpha: float, beta: float, takes_mean: bool) -> Tensor:
+        logits = currents.new_empty((currents.shape[0], currents.shape[2]))
+        when = torch.empty(logits.shape, dtype=torch.int32)
+        integrate = getattr(library(), f"integrate_{_KINDS[currents.dtype]}")
+        integrate(
+            currents.data_ptr(), *currents.shape, alpha, beta, takes_mean, logits.data_ptr(), when.data_ptr(),
+            torch.get_num_threads(),
+        )  # fmt: skip
+        ctx.shape, ctx.constants = currents.shape, (alpha, beta, takes_mean)
+        ctx.save_for_backward(when)
+        return logits
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_logits: Tensor) -> tuple[Tensor, None, None, None]:
+        (when,) = ctx.saved_tensors
+        grad_logits = grad_logits.contiguous()
+        grad_currents = grad_logits.new_empty(ctx.shape)
+        integrate_backward = getattr(library(), f"integrate_backward_{_KINDS[grad_logits.dtype]}")
+        integrate_backward(
+            grad_logits.data_ptr(), *ctx.shape, *ctx.constants, when.data_ptr(), grad_currents.data_ptr(),
+            torch.get_num_threads(),
+        )  # fmt: skip
+        return grad_currents, None, None, None
 
 
 def _fixed_arguments(currents: Tensor, neuron: Neuron) -> FixedArguments:

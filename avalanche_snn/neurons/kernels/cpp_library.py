@@ -17,12 +17,14 @@ import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 _SOURCES = Path(__file__).parent / "cpp"
 _OPTIONS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-Wno-psabi")
 _BUILD_SECONDS = 300
+_KEPT_BYTES = 2**29
 
 
 class BuildError(RuntimeError):
@@ -51,23 +53,35 @@ class AdaptiveArguments(ctypes.Structure):
     )
 
 
-_P, _I64, _I32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-_OF_EVENTS = {"list_events": ([_P, _I64, _I64, _P, _P, _I64, _P, ctypes.POINTER(_I32), _I32], _I64)}
-_OF_LAYERS = {
+_P, _I64, _I32, _F64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
+_Signatures = dict[str, tuple[list[Any], Any]]  # argument types and result type
+_OF_EVENTS: _Signatures = {"list_events": ([_P, _I64, _I64, _P, _P, _I64, _P, ctypes.POINTER(_I32), _I32], _I64)}
+_OF_LAYERS: _Signatures = {
     "project": ([_P, _P, _P, _I64, _I64, _P, _P, _P, _I32], None),
     "product": ([_P, _I64, _I64, _I64, _P, _P, _P, _I32], None),
-    "project_backward": ([_P, _P, _P, _I64, _I64, _P, _P, _I32], None),
+    "project_backward": ([_P, _P, _P, _I64, _I64, _I64, _P, _P, _I32], None),
+    "integrate": ([_P, _I64, _I64, _I64, _F64, _F64, _I32, _P, _P, _I32], None),
+    "integrate_backward": ([_P, _I64, _I64, _I64, _F64, _F64, _I32, _P, _P, _I32], None),
     "run_fixed": ([ctypes.POINTER(FixedArguments), _P, _P], None),
     "run_fixed_backward": ([ctypes.POINTER(FixedArguments), _P, _P, _P, _P], None),
     "run_adaptive": ([ctypes.POINTER(AdaptiveArguments), _P, _P], None),
     "run_adaptive_backward": ([ctypes.POINTER(AdaptiveArguments), _P, _P, _P, _P, _P], None),
 }
-_OTHERS = {"samples_of_a_block": ([], _I64), "best_set": ([], _I32), "use_set": ([_I32], None)}
+_OTHERS: _Signatures = {
+    "samples_of_a_block": ([], _I64),
+    "best_set": ([], _I32),
+    "use_set": ([_I32], None),
+    "keep_freed_memory": ([_I64], None),
+}
 
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
     """Return the compiled kernel, built now if it never was.
+
+    The first call has the C library keep up to `_KEPT_BYTES` of freed memory instead of giving it back to the system at
+    once: otherwise the large tensors of every step, whoever makes them, are of new pages that the system fills with
+    zeros first, a quarter of the step. Any variable MALLOC_... in the environment leaves it as it is.
 
     Raises:
         BuildError: no compiler, or it failed; once a process, `why_no_library` remembers the reason.
@@ -75,7 +89,10 @@ def library() -> ctypes.CDLL:
     reason = why_no_library()
     if reason is not None:
         raise BuildError(reason)
-    return _load(library_path())
+    loaded = _load(library_path())
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        loaded.keep_freed_memory(_KEPT_BYTES)
+    return loaded
 
 
 @lru_cache(maxsize=1)

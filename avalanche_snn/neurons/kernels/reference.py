@@ -9,6 +9,7 @@ from torch.nn import functional
 from avalanche_snn.neurons.adaptive import AdaptiveParameters, run_adaptive_reference
 from avalanche_snn.neurons.dynamics import run_reference
 from avalanche_snn.neurons.kernels.base import Neuron
+from avalanche_snn.neurons.kernels.integration import integrate
 
 
 class ReferenceKernel:
@@ -31,3 +32,7 @@ class ReferenceKernel:
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
         return run_adaptive_reference(currents.transpose(0, 1), recurrent_weight, parameters).transpose(0, 1)
+
+    def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
+        """Currents `[B, T, K]` to logits `[B, K]`."""
+        return integrate(currents, alpha, beta, reduce)

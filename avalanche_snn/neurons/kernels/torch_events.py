@@ -56,7 +56,7 @@ def list_events(x: Tensor) -> Events | None:
     cells = np.flatnonzero(is_set)
     starts = np.searchsorted(cells, np.arange(len(rows)) * rows.shape[1]).astype(np.int32)
     channels = (cells % rows.shape[1]).astype(np.int32)
-    counts = rows.reshape(-1)[torch.from_numpy(cells)]
+    counts = rows.reshape(-1).index_select(0, torch.from_numpy(cells))
     return Events(
         torch.from_numpy(channels),
         torch.from_numpy(starts),
@@ -101,5 +101,5 @@ def _by_channel(events: Events, dtype: torch.dtype) -> tuple[Tensor, Tensor, Ten
     ends = np.append(events.starts.numpy()[1:], len(channels))
     rows = np.repeat(np.arange(len(ends), dtype=np.int32), ends - events.starts.numpy())[order]
     starts = np.searchsorted(channels[order], np.arange(events.n_channels, dtype=np.int16)).astype(np.int32)
-    counts = None if events.counts is None else events.counts[torch.from_numpy(order)].to(dtype)
+    counts = None if events.counts is None else events.counts.index_select(0, torch.from_numpy(order)).to(dtype)
     return torch.from_numpy(rows), torch.from_numpy(starts), counts

@@ -58,6 +58,14 @@ struct Adaptive : Layer<S> {
   const S *alpha, *beta, *a, *b;
 };
 
+// Leaky integrators that do not spike.
+template <typename S>
+struct Readout {
+  int64_t n_steps, n_classes;
+  S alpha, beta;
+  bool takes_mean;
+};
+
 // Memory that starts at a cache line, zeroed unless that is not wanted.
 template <typename S>
 class Buffer {

@@ -6,6 +6,10 @@
 
 #include "common.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 namespace {
 
 // What one instruction set offers for one floating point type.
@@ -19,14 +23,15 @@ struct Operations {
   void (*scatter_row)(S*, int64_t, int64_t, Events, const S*);
   void (*multiply)(const S*, int64_t, int64_t, int64_t, const S*, int64_t, S*);
   int64_t (*list_spikes)(const S*, int64_t, S, uint16_t*);
+  void (*integrate)(const Readout<S>&, const S*, S*, int32_t*);
+  void (*integrate_backward)(const Readout<S>&, const S*, const int32_t*, S*);
 };
 
-#define OFFERED(S)                                                                                        \
-  Operations<S> {                                                                                         \
+#define OFFERED(S)                                                                                                \
+  Operations<S> {                                                                                                 \
     forward_fixed<S>, backward_fixed<S>, forward_adaptive<S>, backward_adaptive<S>, add_rows<S>, scatter_row<S>,  \
-        multiply<S>, list_spikes<S>                                                                                    \
+        multiply<S>, list_spikes<S>, integrate<S>, integrate_backward<S>                                          \
   }
-
 
 namespace plain {
 #define VECTOR_BYTES 16
@@ -36,6 +41,7 @@ namespace plain {
 #include "surrogates.inc"
 #include "fixed.inc"
 #include "adaptive.inc"
+#include "readout.inc"
 #undef VECTOR_BYTES
 #undef MAX_TILE
 #undef MULTIPLY_ROWS
@@ -59,6 +65,7 @@ namespace avx2 {
 #include "surrogates.inc"
 #include "fixed.inc"
 #include "adaptive.inc"
+#include "readout.inc"
 #undef VECTOR_BYTES
 #undef MAX_TILE
 #undef MULTIPLY_ROWS
@@ -81,6 +88,7 @@ namespace avx512 {
 #include "surrogates.inc"
 #include "fixed.inc"
 #include "adaptive.inc"
+#include "readout.inc"
 #undef VECTOR_BYTES
 #undef MAX_TILE
 #undef MULTIPLY_ROWS
@@ -224,32 +232,35 @@ void product(const S* a, int64_t n_rows, int64_t n_inner, int64_t n_out, const S
   }
 }
 
-// table [n_cells, padded H] += sum over rows of events^T grad.
+// table [n_cells, padded H] = sum over rows of events^T grad.
 template <typename S>
-void scatter(const Rows& events, int64_t n_neurons, const S* grad, S* table, int n_threads) {
+void scatter(const Rows& events, int64_t n_cells, int64_t n_neurons, const S* grad, S* table, int n_threads) {
   const int64_t stride = padded<S>(n_neurons);
   const auto scatter_row = operations<S>().scatter_row;
 #pragma omp parallel for num_threads(n_threads) schedule(static)
   for (int thread = 0; thread < n_threads; ++thread) {
     const auto [from, to] = columns_of<S>(thread, n_threads, stride);
     if (from == to) continue;
-    const bool beyond = to > n_neurons;
-    Buffer<S> whole(to - from);
+    const int64_t width = to - from, n_there = std::min(to, n_neurons) - from;
+    // Sums of one's own, copied at the end: neighbouring lines that two cores write at a time slow both down.
+    Buffer<S> sums(n_cells * width), whole(width);
     for (int64_t group = 0; group < events.n_groups; ++group)
       for (int64_t row = group * events.group_size; row < group * events.group_size + events.n_used; ++row) {
         const Events here = events.of(row);
         if (here.n == 0) continue;
         const S* values = grad + (row + events.shift) * n_neurons + from;
-        if (beyond) {  // columns that are there for padding only
-          std::memcpy(whole.get(), values, (n_neurons - from) * sizeof(S));
+        if (n_there < width) {  // columns that are there for padding only
+          std::memcpy(whole.get(), values, n_there * sizeof(S));
           values = whole.get();
         }
-        scatter_row(table + from, stride, to - from, here, values);
+        scatter_row(sums.get(), width, width, here, values);
       }
+    for (int64_t cell = 0; cell < n_cells; ++cell)
+      std::memcpy(table + cell * stride + from, sums.get() + cell * width, width * sizeof(S));
   }
 }
 
-// grad_table [H (from), padded H (to)] += sum over t of S[t]^T dI[t + loop], the spikes S told by the membranes.
+// grad_table [H (from), padded H (to)] = sum over t of S[t]^T dI[t + loop], the spikes S told by the membranes.
 template <typename S>
 void recurrent_backward(const Layer<S>& layer, int64_t loop, int64_t delay, int64_t n_samples, const S* membranes,
                         const S* grad, S* grad_table, int n_threads) {
@@ -268,7 +279,7 @@ void recurrent_backward(const Layer<S>& layer, int64_t loop, int64_t delay, int6
       ends[row] = n += list_spikes(membranes + row * H, H, layer.threshold, index.get() + n);
     }
   }
-  scatter(Rows{index.get(), nullptr, starts.data(), ends.data(), n_samples, T, n_used, loop}, H, grad, grad_table,
+  scatter(Rows{index.get(), nullptr, starts.data(), ends.data(), n_samples, T, n_used, loop}, H, H, grad, grad_table,
           n_threads);
 }
 
@@ -309,6 +320,26 @@ void run_adaptive_backward(const Adaptive<S>& layer, int64_t n_samples, const S*
   for (int64_t from = 0; from < n_samples; from += BLOCK)
     backward(layer, std::min(BLOCK, n_samples - from), membranes + from * size, grad_spikes + from * size,
              grad_currents + from * size, sums + from / BLOCK * 4 * layer.n_neurons);
+}
+
+template <typename S>
+void integrate_all(const Readout<S>& readout, int64_t n_samples, const S* currents, S* logits, int32_t* when,
+                   int n_threads) {
+  const auto integrate = operations<S>().integrate;
+  const int64_t K = readout.n_classes, size = readout.n_steps * K;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t sample = 0; sample < n_samples; ++sample)
+    integrate(readout, currents + sample * size, logits + sample * K, when + sample * K);
+}
+
+template <typename S>
+void integrate_all_backward(const Readout<S>& readout, int64_t n_samples, const S* grad_logits, const int32_t* when,
+                            S* grad_currents, int n_threads) {
+  const auto backward = operations<S>().integrate_backward;
+  const int64_t K = readout.n_classes, size = readout.n_steps * K;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t sample = 0; sample < n_samples; ++sample)
+    backward(readout, grad_logits + sample * K, when + sample * K, grad_currents + sample * size);
 }
 
 }  // namespace
@@ -387,9 +418,10 @@ Adaptive<S> adaptive_layer(const AdaptiveArguments& given) {
     product<S>(a, n_rows, n_inner, n_out, table, bias, out, n_threads);                                        \
   }                                                                                                            \
   EXPORT void project_backward_##name(const uint16_t* index, const uint8_t* count, const int64_t* starts,      \
-                                      int64_t n_rows, int64_t n_neurons, const S* grad, S* grad_table,         \
+                                      int64_t n_rows, int64_t n_cells, int64_t n_neurons, const S* grad,       \
+                                      S* grad_table,                                                           \
                                       int32_t n_threads) {                                                     \
-    scatter(Rows{index, count, starts, starts + 1, 1, n_rows, n_rows, 0}, n_neurons, grad, grad_table, n_threads); \
+    scatter(Rows{index, count, starts, starts + 1, 1, n_rows, n_rows, 0}, n_cells, n_neurons, grad, grad_table, n_threads); \
   }                                                                                                            \
   EXPORT void run_fixed_##name(const FixedArguments* given, S* currents, S* spikes) {                          \
     run_fixed(fixed_layer<S>(*given), given->n_samples, currents, spikes, given->n_threads);                   \
@@ -413,6 +445,18 @@ Adaptive<S> adaptive_layer(const AdaptiveArguments& given) {
     if (grad_table != nullptr)                                                                                 \
       recurrent_backward<S>(layer, 1, 0, given->n_samples, membranes, grad_currents, grad_table,               \
                             given->n_threads);                                                                 \
+  }                                                                                                            \
+  EXPORT void integrate_##name(const S* currents, int64_t n_samples, int64_t n_steps, int64_t n_classes,       \
+                               double alpha, double beta, int32_t takes_mean, S* logits, int32_t* when,        \
+                               int32_t n_threads) {                                                            \
+    const Readout<S> readout{n_steps, n_classes, S(alpha), S(beta), takes_mean != 0};                          \
+    integrate_all(readout, n_samples, currents, logits, when, n_threads);                                      \
+  }                                                                                                            \
+  EXPORT void integrate_backward_##name(const S* grad_logits, int64_t n_samples, int64_t n_steps,              \
+                                        int64_t n_classes, double alpha, double beta, int32_t takes_mean,      \
+                                        const int32_t* when, S* grad_currents, int32_t n_threads) {            \
+    const Readout<S> readout{n_steps, n_classes, S(alpha), S(beta), takes_mean != 0};                          \
+    integrate_all_backward(readout, n_samples, grad_logits, when, grad_currents, n_threads);                   \
   }
 
 EXPORT_EVENTS(u8, uint8_t)
@@ -422,6 +466,17 @@ EXPORT_LAYERS(f32, float)
 EXPORT_LAYERS(f64, double)
 
 EXPORT int64_t samples_of_a_block() { return BLOCK; }
+
+// Has the C library keep freed memory, up to so many bytes at the end of the heap, large blocks too.
+EXPORT void keep_freed_memory(int64_t n_bytes) {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 25);  // the most that older versions take
+  mallopt(M_MMAP_THRESHOLD, int(n_bytes));
+  mallopt(M_TRIM_THRESHOLD, int(n_bytes));
+#else
+  (void)n_bytes;
+#endif
+}
 
 // The instruction sets that run here, the best last; for tests, which try all of them.
 EXPORT int32_t best_set() {
