@@ -8,15 +8,17 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from avalanche_snn.models.cuttable import CuttableSequential
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
-from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, Synaptic
+from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, SpikingLayer, Synaptic
 from avalanche_snn.neurons.layers import ALPHA, BETA
 
 NEURONS = ("delayed_synaptic", "synaptic", "leaky", "adaptive")
+
+_SAMPLES_AT_A_TIME = 16
 
 NeuronFactory = Callable[[int, int], nn.Module]
 
@@ -49,6 +51,9 @@ class RecurrentSNN(CuttableSequential):
         threshold: of the spikes.
         reset: `"zero"`, `"subtract"` or `"none"`.
         kernel: `"auto"`, `"reference"`, `"torch"`, `"cpp"` or `"triton"`, see `SpikingLayer`.
+        save_memory: in training, pass a minibatch through the network a few samples at a time, and compute membranes
+            again on the way back instead of keeping them: a fraction of the memory for somewhat more time. Gradients
+            are the same up to rounding. Layers that a callable makes keep what they keep.
         seed: draw the initial weights from this seed, whatever the state of torch's generator (which is left as it is);
             None draws from torch's generator.
 
@@ -73,6 +78,7 @@ class RecurrentSNN(CuttableSequential):
         threshold: float = 1.0,
         reset: str = "zero",
         kernel: str = "auto",
+        save_memory: bool = False,
         seed: int | None = None,
     ) -> None:
         if not hidden:
@@ -105,6 +111,20 @@ class RecurrentSNN(CuttableSequential):
                     children[f"{name}_pooling"] = TimePooling.from_spec(pooling[name])
             children["readout"] = LeakyReadout(hidden[-1], n_classes, readout, alpha=alpha, beta=beta, kernel=kernel)
         super().__init__(children)
+        self.save_memory = save_memory
+        for layer in children.values():
+            if isinstance(layer, SpikingLayer):
+                layer.recompute = save_memory
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Classify rasters `[B, T, C]` or packed latents uint8 `[B, T', ceil(H/8), P]` -> logits `[B, K]`.
+
+        Raises:
+            ValueError: packed latents came, but the network is not cut or its latents have another shape.
+        """
+        if not (self.save_memory and torch.is_grad_enabled()) or len(batch) <= _SAMPLES_AT_A_TIME:
+            return super().forward(batch)
+        return torch.cat([super(RecurrentSNN, self).forward(part) for part in torch.split(batch, _SAMPLES_AT_A_TIME)])
 
 
 def _named_neuron(name: str, *, alpha: float, beta: float, **constants: Any) -> NeuronFactory:

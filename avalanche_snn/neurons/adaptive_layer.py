@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import check_threshold_and_reset
-from avalanche_snn.neurons.kernels import Kernel
 from avalanche_snn.neurons.layers import SpikingLayer
 from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
 
@@ -70,13 +69,14 @@ class AdaptiveLeaky(SpikingLayer):
         for name, (low, high) in RANGES.items():
             nn.init.uniform_(self.get_parameter(name), low, high)
 
-    def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
-        from_others: Tensor | None = None
-        if self.recurrent_weight is not None:
-            from_others = self.recurrent_weight * (1.0 - torch.eye(self.n_outputs).to(self.recurrent_weight))
+    def _recurrent_weight(self) -> Tensor | None:
+        if self.recurrent_weight is None:
+            return None
+        return self.recurrent_weight * (1.0 - torch.eye(self.n_outputs).to(self.recurrent_weight))
+
+    def _neuron(self) -> AdaptiveParameters:
         alpha, beta, a, b = (self.get_parameter(name).clamp(low, high) for name, (low, high) in RANGES.items())
-        parameters = AdaptiveParameters(alpha, beta, a, b, self.threshold, self.reset, self.surrogate)
-        return kernel.run_adaptive(currents, from_others, parameters)
+        return AdaptiveParameters(alpha, beta, a, b, self.threshold, self.reset, self.surrogate)
 
     def _describe_neuron(self) -> str:
         return f"threshold={self.threshold:g}, reset={self.reset}, surrogate={self.surrogate}"

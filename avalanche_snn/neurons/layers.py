@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import (
     NeuronParameters,
     Step,
@@ -15,7 +16,7 @@ from avalanche_snn.neurons.dynamics import (
     leaky_step,
     synaptic_step,
 )
-from avalanche_snn.neurons.kernels import AUTO, KERNELS, Kernel, Neuron, Timing, choose_kernel
+from avalanche_snn.neurons.kernels import AUTO, KERNELS, BaseKernel, Neuron, Timing, choose_kernel
 from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
 
 #: Decays of the paper's network: 10 ms (synapse 5 ms) in steps of 1 ms.
@@ -43,6 +44,8 @@ class SpikingLayer(nn.Module, ABC):
         bias: `[H]` or None.
         recurrent_weight: `[H (to), H (from)]` or None.
         kernel: as given.
+        recompute: in training, compute membranes again on the way back instead of keeping them: less memory, more
+            time. False unless it is set.
 
     Raises:
         ValueError: sizes below 1, or a kernel that there is not, or that cannot run this neuron. In `forward`: a named
@@ -59,6 +62,7 @@ class SpikingLayer(nn.Module, ABC):
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
         self.kernel = kernel
+        self.recompute = False
         self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs))
         self.bias = nn.Parameter(torch.empty(n_outputs)) if bias else None
         self.recurrent_weight = nn.Parameter(torch.empty(n_outputs, n_outputs)) if recurrent else None
@@ -95,7 +99,8 @@ class SpikingLayer(nn.Module, ABC):
         kernel = self._chosen_kernel()
         # Membranes in half precision lose spikes: a layer computes in the dtype of its weights, under autocast too.
         with torch.autocast(x.device.type, enabled=False):
-            return self._run(kernel, kernel.project(x, self.weight, self.bias))
+            compute = kernel.recompute if self.recompute and torch.is_grad_enabled() else kernel.layer
+            return compute(x, self.weight, self.bias, self._recurrent_weight(), self._neuron())
 
     @property
     def kernel_in_use(self) -> str:
@@ -106,12 +111,16 @@ class SpikingLayer(nn.Module, ABC):
         """
         return self._chosen_kernel().name
 
-    def _chosen_kernel(self) -> Kernel:
+    def _chosen_kernel(self) -> BaseKernel:
         return choose_kernel(self.kernel, self.weight.device, self.weight.dtype)
 
     @abstractmethod
-    def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
-        """Currents `[B, T, H]` to spikes `[B, T, H]`."""
+    def _neuron(self) -> Neuron | AdaptiveParameters:
+        """The neuron that the layer is made of."""
+
+    def _recurrent_weight(self) -> Tensor | None:
+        """The recurrent weights that take part."""
+        return self.recurrent_weight
 
     def _describe_neuron(self) -> str:
         return ""
@@ -149,11 +158,11 @@ class _FixedLayer(SpikingLayer):
         super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, kernel=kernel)
         self._dynamics = Neuron(parameters, step, None if steps_only else timing)
 
-    def _chosen_kernel(self) -> Kernel:
+    def _chosen_kernel(self) -> BaseKernel:
         return KERNELS[_REFERENCE] if self._dynamics.timing is None else super()._chosen_kernel()
 
-    def _run(self, kernel: Kernel, currents: Tensor) -> Tensor:
-        return kernel.run(currents, self.recurrent_weight, self._dynamics)
+    def _neuron(self) -> Neuron:
+        return self._dynamics
 
     def _describe_neuron(self) -> str:
         neuron = self.neuron

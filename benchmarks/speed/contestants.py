@@ -17,6 +17,8 @@ from benchmarks.speed.peers import NorseNetwork, SnnTorchNetwork, SpikingJellyNe
 from benchmarks.speed.products import Products
 from benchmarks.speed.workloads import Minibatch, Workload
 
+#: Behind the name of our network where it computes membranes again instead of keeping them.
+SAVING = ", saving memory"
 #: Names in the records; those of our own network are "<kernel>/<neuron>".
 SNNTORCH, SNNTORCH_ZERO, NORSE, SPIKINGJELLY = "snntorch", "snntorch reset to zero", "norse", "spikingjelly"
 PRODUCTS = "products"
@@ -143,7 +145,8 @@ def names(workload: Workload, device: str = "cpu") -> list[str]:
     """Everyone who might take part in a workload, in the order of the tables."""
     ours = [f"{kernel}/{neuron}" for neuron in workload.neurons for kernel in available_kernels(device)]
     snntorch = [SNNTORCH] if "adaptive" in workload.neurons else [SNNTORCH, SNNTORCH_ZERO]
-    return [*snntorch, NORSE, SPIKINGJELLY, *ours, PRODUCTS]
+    saving = [f"cpp/{workload.neurons[0]}{SAVING}"] if device == "cpu" else []
+    return [*snntorch, NORSE, SPIKINGJELLY, *ours, *saving, PRODUCTS]
 
 
 def make_all(
@@ -156,7 +159,7 @@ def make_all(
     on_device = data.to(device)
     weights: dict[str, Weights] = {}
     for name in chosen:
-        neuron = name.partition("/")[2] or workload.neurons[0]
+        neuron = name.partition("/")[2].removesuffix(SAVING) or workload.neurons[0]
         if neuron not in weights:
             weights[neuron] = calibrated_weights(workload, neuron, data)
         try:
@@ -185,7 +188,7 @@ def _make(name: str, workload: Workload, data: Minibatch, weights: Weights, devi
         reason = available_kernels(device)[kernel]
         if reason is not None:
             raise _UnableError(reason)
-        ours = our_network(workload, neuron, kernel, weights)
+        ours = our_network(workload, neuron.removesuffix(SAVING), kernel, weights, save_memory=neuron.endswith(SAVING))
         return Network(ours, data.rasters, data.labels, lambda x: _run_hidden(ours, x))
     peer = _peer(name, "adaptive" in workload.neurons, weights)
     return Network(peer, data.time_first, data.labels, peer.hidden_spikes)

@@ -30,7 +30,9 @@ class Weights:
     readout: Tensor
 
 
-def our_network(workload: Workload, neuron: str, kernel: str, weights: Weights | None = None) -> RecurrentSNN:
+def our_network(
+    workload: Workload, neuron: str, kernel: str, weights: Weights | None = None, *, save_memory: bool = False
+) -> RecurrentSNN:
     """Build our network; without weights it draws its own, from seed 0."""
     named = "adaptive" if neuron == ANY_ADAPTATION else neuron
     network = RecurrentSNN(
@@ -41,6 +43,7 @@ def our_network(workload: Workload, neuron: str, kernel: str, weights: Weights |
         kernel=kernel,
         reset=RESETS[named],
         surrogate=SURROGATES[named],
+        save_memory=save_memory,
         seed=0,
     )
     if neuron == "adaptive":

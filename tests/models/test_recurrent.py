@@ -164,6 +164,41 @@ def test_kernels_agree_on_a_whole_network(kernel: str, readout: str, pooling: di
         torch.testing.assert_close(found.grad, expected.grad, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
+@pytest.mark.parametrize("neuron", ["delayed_synaptic", "adaptive"])
+def test_saving_memory_changes_no_logit_and_no_gradient(kernel: str, neuron: str) -> None:
+    plain, saving = (
+        small(kernel=kernel, neuron=neuron, time_pooling={"hidden1": "any/5"}, save_memory=save_memory).double()
+        for save_memory in (False, True)
+    )
+    saving.load_state_dict(plain.state_dict())
+    batch, targets = rasters(n_samples=37), torch.arange(37) % 4
+    losses = []
+    for model in (plain, saving):
+        loss = nn.functional.cross_entropy(model(batch), targets)
+        loss.backward()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    for (name, expected), found in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        assert expected.grad is not None
+        assert expected.grad.any() or neuron == "adaptive", name
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-9, atol=1e-10)
+    with torch.no_grad():
+        assert torch.equal(saving(batch), plain(batch))
+
+
+def test_saving_memory_keeps_the_events_of_the_input_and_no_membrane() -> None:
+    kept: list[list[Tensor]] = []
+    for save_memory in (False, True):
+        model = small(save_memory=save_memory)
+        kept.append([])
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept[-1].append(tensor) or tensor, lambda t: t):
+            model(rasters(n_samples=8)).sum()
+    membranes = [[tensor for tensor in tensors if tensor.shape in ((8, 40, 24), (8, 40, 16))] for tensors in kept]
+    assert len(membranes[0]) == 2
+    assert not membranes[1]
+
+
 def test_a_seed_fixes_the_weights_and_leaves_the_generator_alone() -> None:
     torch.manual_seed(5)
     expected_next = torch.rand(1)

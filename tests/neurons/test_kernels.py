@@ -220,6 +220,20 @@ def test_input_is_left_alone_and_its_memory_order_does_not_matter(kernel: str, n
         torch.testing.assert_close(found_time_first[name], gradient, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("small_inputs_count_as_large")
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_membranes_computed_again_on_the_way_back_give_the_same_gradients(
+    kernel: str, neuron: str, counts: bool
+) -> None:
+    reference, fast = pair(kernel, neuron)
+    fast.recompute = True
+    inputs = rasters(11, 30).double() if counts else torch.rand(11, 30, N_INPUTS, dtype=torch.float64)
+    expected = gradients(reference, inputs)
+    assert expected[0].any()
+    assert_same(gradients(fast, inputs), expected)
+
+
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_one_graph_can_be_walked_back_twice(kernel: str, neuron: str) -> None:
     _, layer = pair(kernel, neuron)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from avalanche_snn.neurons.kernels.base import Kernel, Neuron, Timing
+from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron, Timing
 from avalanche_snn.neurons.kernels.cpp_kernel import CppKernel
 from avalanche_snn.neurons.kernels.reference import ReferenceKernel
 from avalanche_snn.neurons.kernels.torch_kernel import TorchKernel
 from avalanche_snn.neurons.kernels.triton_kernel import TritonKernel
 
-__all__ = ["AUTO", "KERNELS", "Kernel", "Neuron", "Timing", "available_kernels", "choose_kernel"]
+__all__ = ["AUTO", "KERNELS", "BaseKernel", "Neuron", "Timing", "available_kernels", "choose_kernel"]
 
 AUTO = "auto"
 #: By name, the fastest first.
-KERNELS: dict[str, Kernel] = {
+KERNELS: dict[str, BaseKernel] = {
     kernel.name: kernel for kernel in (TritonKernel(), CppKernel(), TorchKernel(), ReferenceKernel())
 }
 
@@ -31,7 +31,7 @@ def available_kernels(device: torch.device | str = "cpu", dtype: torch.dtype = t
     return {name: kernel.why_not(torch.device(device), dtype) for name, kernel in KERNELS.items()}
 
 
-def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> Kernel:
+def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> BaseKernel:
     """Return the kernel of a name, or for "auto" the fastest that runs on such tensors.
 
     Raises:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import NeuronParameters, Step
+from avalanche_snn.neurons.kernels.integration import integrate
 
 
 @dataclass(frozen=True)
@@ -60,25 +62,56 @@ class Neuron:
     timing: Timing | None
 
 
-class Kernel(Protocol):
+class BaseKernel(ABC):
     """One way to compute a layer; stateless. Everything is batch-first, and differentiable in every tensor."""
 
     name: str
 
+    @abstractmethod
     def why_not(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """Return why this kernel cannot compute on such tensors, or None when it can."""
 
+    @abstractmethod
     def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Input `[B, T, C]`, of any real dtype, to currents `[B, T, H]` in the dtype of the weight `[H, C]`."""
 
+    @abstractmethod
     def run(self, currents: Tensor, recurrent_weight: Tensor | None, neuron: Neuron) -> Tensor:
         """Currents `[B, T, H]`, T >= 1, to spikes `[B, T, H]`, from rest.
 
         The currents are used up: a kernel may put the membranes in their place in memory. Nobody else may need them.
         """
 
+    @abstractmethod
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """As `run`, for adaptive neurons; differentiable in their parameters too."""
 
     def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
         """Currents `[B, T, K]` of leaky integrators to their "max" or "mean" over time, `[B, K]`; see `integration`."""
+        return integrate(currents, alpha, beta, reduce)
+
+    def layer(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        recurrent_weight: Tensor | None,
+        neuron: Neuron | AdaptiveParameters,
+    ) -> Tensor:
+        """Input `[B, T, C]` to spikes `[B, T, H]`: `project` and `run`."""
+        currents = self.project(x, weight, bias)
+        if isinstance(neuron, AdaptiveParameters):
+            return self.run_adaptive(currents, recurrent_weight, neuron)
+        return self.run(currents, recurrent_weight, neuron)
+
+    def recompute(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        recurrent_weight: Tensor | None,
+        neuron: Neuron | AdaptiveParameters,
+    ) -> Tensor:
+        """As `layer`, but of all that the way back needs only the input is kept; the rest is computed again."""
+        spikes: Tensor = checkpoint(self.layer, x, weight, bias, recurrent_weight, neuron, use_reentrant=False)
+        return spikes

@@ -8,11 +8,10 @@ from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters, run_adaptive_reference
 from avalanche_snn.neurons.dynamics import run_reference
-from avalanche_snn.neurons.kernels.base import Neuron
-from avalanche_snn.neurons.kernels.integration import integrate
+from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron
 
 
-class ReferenceKernel:
+class ReferenceKernel(BaseKernel):
     """What every other kernel is tested against; runs on every device and in every floating point dtype."""
 
     name = "reference"
@@ -32,7 +31,3 @@ class ReferenceKernel:
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
         return run_adaptive_reference(currents.transpose(0, 1), recurrent_weight, parameters).transpose(0, 1)
-
-    def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
-        """Currents `[B, T, K]` to logits `[B, K]`."""
-        return integrate(currents, alpha, beta, reduce)

@@ -16,13 +16,12 @@ from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import NeuronParameters
-from avalanche_snn.neurons.kernels.base import Neuron, Timing
-from avalanche_snn.neurons.kernels.integration import integrate
+from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron, Timing
 from avalanche_snn.neurons.kernels.torch_adaptive import run_adaptive_steps
 from avalanche_snn.neurons.kernels.torch_events import EventProjection, events_pay, list_events
 
 
-class TorchKernel:
+class TorchKernel(BaseKernel):
     """Hand-written back-propagation through time in torch; runs on every device and in every floating point dtype."""
 
     name = "torch"
@@ -59,10 +58,6 @@ class TorchKernel:
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
         return run_adaptive_steps(currents.transpose(0, 1), recurrent_weight, parameters).transpose(0, 1)
-
-    def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
-        """Currents `[B, T, K]` to logits `[B, K]`."""
-        return integrate(currents, alpha, beta, reduce)
 
 
 def _run_steps(

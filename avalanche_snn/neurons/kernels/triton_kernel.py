@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
-from avalanche_snn.neurons.kernels.base import Neuron
-from avalanche_snn.neurons.kernels.integration import integrate
+from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron
 
 _DTYPES = (torch.float32, torch.float64)
 _MIN_CAPABILITY = (7, 0)
@@ -19,7 +18,7 @@ _MIN_CAPABILITY = (7, 0)
 _MIN_VERSION = (3, 4)
 
 
-class TritonKernel:
+class TritonKernel(BaseKernel):
     """A layer in one launch forwards and one back; needs a CUDA device, and Triton, which comes with torch on Linux.
 
     Triton is imported on first use, and compiles each program once (it keeps them in a cache of its own): the first
@@ -53,10 +52,6 @@ class TritonKernel:
         from avalanche_snn.neurons.kernels.triton_adaptive import run_adaptive
 
         return run_adaptive(currents, recurrent_weight, parameters)
-
-    def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
-        """Currents `[B, T, K]` to logits `[B, K]`."""
-        return integrate(currents, alpha, beta, reduce)
 
 
 @cache
