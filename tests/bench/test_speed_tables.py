@@ -103,7 +103,7 @@ def test_equality_is_summed_over_neurons() -> None:
 def test_what_lies_around_a_step() -> None:
     found = {
         "kernel": "cpp", "loading_ms": 4.0, "sample_by_sample_ms": 24.0, "step_ms": 76.0, "cached_epoch_ms": 50.0,
-        "recomputed_epoch_ms": 310.0, "opening_s": 0.231, "n_opened": 10_420,
+        "recomputed_epoch_ms": 310.0, "with_gradients_epoch_ms": 620.0, "opening_s": 0.231, "n_opened": 10_420,
     }  # fmt: skip
     table = speed_tables(record_of(pipeline=found))
     assert "| 5.0 % (4.0 of 80 ms; sample by sample 24.0 ms) |" in table
