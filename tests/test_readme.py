@@ -13,7 +13,7 @@ import torch
 from small_shd import small_samples, write_shd
 
 README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+COMPOSE, KERNELS, COMPARE, LOG = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def after_the_first_block(small_shd: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     said: list[tuple[Any, ...]] = []
     names: dict[str, Any] = {"print": lambda *words: said.append(words)}
-    exec(BLOCKS[0].replace("train_epochs=40", "train_epochs=2").replace("train_epochs = 10", "train_epochs = 1"), names)
+    exec(COMPOSE.replace("train_epochs=40", "train_epochs=2").replace("train_epochs = 10", "train_epochs = 1"), names)
     assert said == [(40, "exemplars in", 40 * 250 + 20 * 24, "bytes")]
     return names
 
@@ -44,11 +44,19 @@ def test_the_script_that_composes_a_strategy(after_the_first_block: dict[str, An
     assert strategy.model.front_is_frozen
 
 
+def test_the_kernels_that_run_here_and_the_one_in_use(after_the_first_block: dict[str, Any]) -> None:
+    said: list[Any] = []
+    exec(KERNELS, {**after_the_first_block, "print": said.append})
+    reasons, in_use = said
+    assert list(reasons) == ["triton", "cpp", "torch", "reference"]
+    assert in_use == next(name for name, reason in reasons.items() if reason is None)
+
+
 def test_the_same_beside_other_plugins_under_an_evaluator(
     after_the_first_block: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = after_the_first_block
-    exec(BLOCKS[1], names)
+    exec(COMPARE, names)
     model = names["RecurrentSNN"](time_pooling={"hidden2": "any/5"}, seed=1)
     strategy = names["Naive"](
         model=model,
@@ -75,7 +83,7 @@ def test_logging_to_weights_and_biases(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    exec(BLOCKS[2], after_the_first_block)
+    exec(LOG, after_the_first_block)
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     until = time.monotonic() + 30
     # wandb's own process writes the file, now and then a little after `finish` has returned.

@@ -31,7 +31,7 @@ _NOTES = (
     "spikes as ours; its reset to zero, the paper's, computes each step twice. **norse** (`LIFRecurrent`, "
     "`LSNNRecurrent` in a `SequentialState`) resets to zero and at once, and its adaptation moves the threshold. "
     "**SpikingJelly** (multi-step `Linear`, `CUBALIFNode` in a recurrent container) resets at once. *Dense products "
-    "alone*: all matrix products of a step as few large ones, and no neuron: what multiplies densely cannot be faster.",
+    "alone*: all matrix products of a step as few large ones, and no neuron: what multiplies so cannot be faster.",
 )
 
 
