@@ -14,7 +14,7 @@ from benchmarks.summaries import Summary, summarise
 
 
 def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Draw one figure for each benchmark, data set and split: accuracy over experiences, and against bytes kept.
+    """Draw a figure for each benchmark, data set, split and length of training: accuracy over experiences and bytes.
 
     Returns:
         The files written.
@@ -23,11 +23,13 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     all_summaries = summarise(records)
     # A configuration looks the same in every figure.
     looks = {label: style.look(number) for number, label in enumerate(sorted({s.label for s in all_summaries}))}
-    # Summaries come sorted by exactly these three.
-    groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split))
-    for (benchmark, data_name, split), members in groups:
+    # Summaries come sorted by exactly these four.
+    groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs))
+    for (benchmark, data_name, split, epochs), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
-        paths.append(_plot_summaries(summaries, looks, folder / f"{benchmark}-{data_name}-{split}.png"))
+        usual = find_benchmark(benchmark).training
+        length = "" if epochs == (usual.first_epochs, usual.epochs) else f"-{epochs[0]}+{epochs[1]}-epochs"
+        paths.append(_plot_summaries(summaries, looks, folder / f"{benchmark}-{data_name}-{split}{length}.png"))
     return paths
 
 

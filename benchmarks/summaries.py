@@ -30,6 +30,12 @@ class Summary:
     records: tuple[Record, ...]
 
     @property
+    def epochs(self) -> tuple[int, int]:
+        """Epochs on the first experience and on each later one."""
+        training = self.records[0]["settings"]["training"]
+        return training["first_epochs"], training["epochs"]
+
+    @property
     def keeps_memory(self) -> bool:
         """Whether bytes between experiences mean anything: joint training has only one."""
         return not getattr(find_strategy(self.strategy), "LEARNS_JOINTLY", False)
@@ -65,7 +71,7 @@ def summarise(records: Iterable[Record]) -> list[Summary]:
     for (benchmark, data_name, split, strategy, _), members in groups.items():
         members.sort(key=lambda record: record["seed"])
         summaries.append(Summary(benchmark, strategy, data_name, split, label_of(members[0]), tuple(members)))
-    return sorted(summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.final_accuracy))
+    return sorted(summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs, s.final_accuracy))
 
 
 def label_of(record: Record) -> str:

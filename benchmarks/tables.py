@@ -22,13 +22,13 @@ _RULE = "|---|---|---|---|---|---|---|---|"
 
 
 def markdown_tables(records: Sequence[Record]) -> str:
-    """Return one table for each benchmark, data set and split, in Markdown."""
+    """Return one table for each benchmark, data set, split and length of training, in Markdown."""
     summaries = summarise(records)
     known = [name for name in benchmark_names() if any(s.benchmark == name for s in summaries)]
     blocks = []
     for name in known:
         of_benchmark = [summary for summary in summaries if summary.benchmark == name]
-        for (data_name, split), members in groupby(of_benchmark, key=lambda s: (s.data_name, s.split)):
+        for (data_name, split, _), members in groupby(of_benchmark, key=lambda s: (s.data_name, s.split, s.epochs)):
             blocks.append(_table(find_benchmark(name), data_name, split, list(members)))
     return "\n\n".join(blocks)
 
@@ -57,7 +57,9 @@ def replace_tables(text: str, tables: str) -> str:
 
 
 def _table(benchmark: Benchmark, data_name: str, split: str, summaries: list[Summary]) -> str:
-    lines = [f"**{benchmark.title}** - {data_name}, {split} split, {_epochs(summaries)}", "", _HEAD, _RULE]
+    first, later = summaries[0].epochs
+    epochs = f"{first} epochs on experience 0 and {later} on each later one"
+    lines = [f"**{benchmark.title}** - {data_name}, {split} split, {epochs}", "", _HEAD, _RULE]
     lines += [_row(summary) for summary in summaries]
     if data_name == "SHD" and split == "merged":
         for figure in benchmark.published:
@@ -75,10 +77,3 @@ def _row(summary: Summary) -> str:
     first = summary.percent(record["accuracy_matrix"][-1][0] for record in records)
     last = summary.percent(record["accuracy_matrix"][-1][-1] for record in records)
     return f"| {summary.label} | {final} | {first} | {last} | {kept} | {working} | {seconds} | {len(records)} |"
-
-
-def _epochs(summaries: list[Summary]) -> str:
-    trainings = [summary.records[0]["settings"]["training"] for summary in summaries]
-    first = sorted({training["first_epochs"] for training in trainings})
-    later = sorted({training["epochs"] for training in trainings})
-    return f"{'/'.join(map(str, first))} epochs on experience 0 and {'/'.join(map(str, later))} on each later one"
