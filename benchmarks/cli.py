@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from avalanche_snn.neurons.kernels import KERNELS
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.demo import demo
 from benchmarks.jobs import Carrier, carry_out
@@ -96,6 +97,7 @@ def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
         data=parsed.data,
         split=parsed.split,
         time_pooling=dict(pair.split("=", maxsplit=1) for pair in parsed.time_pooling),
+        kernel=parsed.kernel,
         training={name: value for name, value in training.items() if value is not None},
         validation=parsed.validation,
         quick=parsed.quick,
@@ -167,6 +169,7 @@ def _add_run(commands: _Commands) -> None:
     run.add_argument(
         "--time-pooling", action="append", default=[], metavar="LAYER=SPEC", help="pool in the path: hidden2=any/5"
     )
+    run.add_argument("--kernel", choices=KERNELS, help="of the layers of neurons (default: the fastest that runs here)")
     run.add_argument("--first-epochs", type=int, help=f"on the first experience (default {Training.first_epochs})")
     run.add_argument("--epochs", type=int, help=f"on each later experience (default {Training.epochs})")
     run.add_argument("--first-learning-rate", type=float, help=f"(default {Training.first_learning_rate})")

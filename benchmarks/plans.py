@@ -26,6 +26,7 @@ def make_plan(
     split: str = "merged",
     options: dict[str, Any] | None = None,
     time_pooling: dict[str, str] | None = None,
+    kernel: str | None = None,
     stream: dict[str, Any] | None = None,
     network: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
@@ -33,6 +34,8 @@ def make_plan(
     quick: bool = False,
 ) -> RunPlan:
     """Complete the settings of a run with those of its benchmark and the defaults of its strategy.
+
+    A kernel is a setting only where it is named: otherwise each machine takes its fastest, and the record says which.
 
     Raises:
         ValueError: no such benchmark, strategy or data, or an option that the strategy does not have.
@@ -59,6 +62,8 @@ def make_plan(
     plan_network = {**chosen.network, **(QUICK_NETWORK if quick else {}), **(network or {})}
     if time_pooling:
         plan_network["time_pooling"] = time_pooling
+    if kernel is not None:
+        plan_network["kernel"] = kernel
     plan_training = replace(chosen.training, **{**(QUICK_TRAINING if quick else {}), **(training or {})})
     return RunPlan(
         benchmark,

@@ -84,5 +84,7 @@ def label_of(record: Record) -> str:
     defaults = options_of(record["strategy"])
     parts += [f"{k}={v}" for k, v in options.items() if k not in own and v != defaults.get(k)]
     parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
+    if "kernel" in network:
+        parts.append(f"kernel {network['kernel']}")
     name = record["strategy"].replace("_", " ")
     return f"{name} ({', '.join(parts)})" if parts else name

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
+from avalanche_snn.neurons.kernels.torch_products import product, recurrent_weight_gradient
 
 
 def run_adaptive_steps(currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
@@ -40,7 +41,6 @@ def _run_steps(currents: Tensor, recurrent_weight: Tensor | None, parameters: Ad
     """Return the spikes, and leave the membranes in `currents`."""
     alpha, beta, a, b = (tensor.detach() for tensor in parameters.per_neuron)
     complement = 1.0 - alpha
-    transposed_weight = None if recurrent_weight is None else recurrent_weight.T
     output = torch.empty(currents.shape, dtype=currents.dtype, device=currents.device)
     adaptation = torch.zeros_like(output[0])
     spikes, membranes = output.unbind(0), currents.unbind(0)
@@ -49,8 +49,8 @@ def _run_steps(currents: Tensor, recurrent_weight: Tensor | None, parameters: Ad
             before, fired_before = membranes[step - 1], spikes[step - 1]
             adaptation.mul_(beta).addcmul_(before, a).addcmul_(fired_before, b)
             membrane.sub_(adaptation)
-            if transposed_weight is not None:
-                membrane.add_(fired_before @ transposed_weight)
+            if recurrent_weight is not None:
+                membrane.add_(product(fired_before, recurrent_weight))
             membrane.mul_(complement).addcmul_(_kept(before, fired_before, parameters), alpha)
         else:
             membrane.mul_(complement)
@@ -98,9 +98,7 @@ class _AdaptiveSequence(torch.autograd.Function):
         adaptations = _adaptations(membranes, parameters)
         grad_currents = torch.empty_like(currents)
         grads = grad_currents.unbind(0)
-        grad_weight = None
-        if recurrent_weight is not None and ctx.needs_input_grad[1]:
-            grad_weight = torch.zeros_like(recurrent_weight)
+        backward_weight = None if recurrent_weight is None else recurrent_weight.T.contiguous()
         rest = torch.zeros(currents.shape[1:], dtype=currents.dtype, device=currents.device)
         grad_membrane, grad_adaptation = rest.clone(), rest.clone()
         grad_alpha, grad_beta, grad_a, grad_b = (torch.zeros_like(rest) for _ in range(4))
@@ -116,10 +114,8 @@ class _AdaptiveSequence(torch.autograd.Function):
                 elif parameters.reset == "zero":
                     grad_fired.addcmul_(grad_kept, membrane, value=-1.0)
                     grad_kept.addcmul_(grad_kept, fired, value=-1.0)
-                if recurrent_weight is not None:
-                    grad_fired.addmm_(grads[step + 1], recurrent_weight)
-                    if grad_weight is not None:
-                        grad_weight.addmm_(grads[step + 1].T, fired)
+                if backward_weight is not None:
+                    grad_fired.add_(product(grads[step + 1], backward_weight))
                 grad_membrane = grad_kept.addcmul_(grad_adaptation, a)
             grad_membrane = torch.addcmul(
                 grad_membrane, grad_fired, parameters.surrogate.derivative(membrane - threshold)
@@ -135,6 +131,9 @@ class _AdaptiveSequence(torch.autograd.Function):
             else:
                 kept = rest
             grad_alpha.addcmul_(grad_membrane, kept - membrane)
+        grad_weight = None
+        if recurrent_weight is not None and ctx.needs_input_grad[1]:
+            grad_weight = recurrent_weight_gradient(grad_currents, currents, threshold, loop=1)
         per_neuron_grads = (grad_alpha.sum(0) / complement, grad_beta.sum(0), grad_a.sum(0), grad_b.sum(0))
         return grad_currents, grad_weight, *per_neuron_grads, None
 

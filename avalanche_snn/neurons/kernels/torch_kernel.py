@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import NeuronParameters
 from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron, Timing
 from avalanche_snn.neurons.kernels.torch_adaptive import run_adaptive_steps
-from avalanche_snn.neurons.kernels.torch_events import EventProjection, events_pay, list_events
+from avalanche_snn.neurons.kernels.torch_products import blocks, product, recurrent_weight_gradient
+from avalanche_snn.neurons.kernels.torch_projection import Projection
 
 
 class TorchKernel(BaseKernel):
@@ -32,16 +32,9 @@ class TorchKernel(BaseKernel):
 
     def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`[B, T, C]` to currents `[B, T, H]`."""
-        if not x.requires_grad and events_pay(x, weight):
-            events = list_events(x)
-            if events is not None:
-                currents: Tensor = EventProjection.apply(events, weight, bias)
-                return currents.view(*x.shape[:2], -1)
-        x = x.to(weight.dtype)
         time_major = x.transpose(0, 1)
-        if time_major.is_contiguous():  # the output of another spiking layer: moving it costs more than strides
-            return functional.linear(time_major, weight, bias).transpose(0, 1)
-        return functional.linear(x, weight, bias)
+        currents: Tensor = Projection.apply(time_major, weight, bias)
+        return currents.view(*time_major.shape[:2], weight.shape[0]).transpose(0, 1)
 
     def run(self, currents: Tensor, recurrent_weight: Tensor | None, neuron: Neuron) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
@@ -68,21 +61,22 @@ def _run_steps(
     output[: timing.delay].zero_()
     spikes = output[timing.delay :].unbind(0)
     membranes = currents.unbind(0)
-    transposed_weight = None if recurrent_weight is None else recurrent_weight.T
+    # As tensors: a number would be made one at every step.
+    beta, threshold = output.new_tensor(parameters.beta), output.new_tensor(parameters.threshold)
     synapse = torch.zeros_like(output[0])
     previous = torch.zeros_like(synapse)
     for step, fired in enumerate(spikes):
         membrane = membranes[step]
         torch.add(membrane, synapse, alpha=parameters.alpha, out=synapse)
-        if transposed_weight is not None and step >= timing.loop:
-            synapse.addmm_(spikes[step - timing.loop], transposed_weight)
-        torch.mul(previous, parameters.beta, out=membrane)
+        if recurrent_weight is not None and step >= timing.loop:
+            synapse.add_(product(spikes[step - timing.loop], recurrent_weight))
+        torch.mul(previous, beta, out=membrane)
         if step and timing.clear_before_input:
             _apply_reset(membrane, spikes[step - 1], parameters)
         membrane.add_(synapse)
         if step and not timing.clear_before_input:
             _apply_reset(membrane, spikes[step - 1], parameters)
-        torch.gt(membrane, parameters.threshold, out=fired)
+        torch.gt(membrane, threshold, out=fired)
         previous = membrane
     return output
 
@@ -109,42 +103,50 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        currents, recurrent_weight = ctx.saved_tensors
+        membranes, recurrent_weight = ctx.saved_tensors
         parameters, timing = ctx.parameters, ctx.timing
-        membranes = currents.unbind(0)
-        grad_spikes = grad_output[timing.delay :].unbind(0)
-        n_steps = len(grad_spikes)
-        to_zero = parameters.reset == "zero"
-        derivative = parameters.surrogate.derivative
-
-        grad_currents = torch.empty_like(currents)  # in the memory order of the layer's input
+        n_steps = len(membranes) - timing.delay
+        grad_currents = torch.empty_like(membranes)
+        grads, reached = grad_currents[:n_steps], membranes[:n_steps]
         grad_currents[n_steps:].zero_()  # the last `delay` currents reach no output
-        grads = grad_currents.unbind(0)
+        _run_back(grads, reached, grad_output[timing.delay :], recurrent_weight, parameters, timing)
         grad_weight = None
         if recurrent_weight is not None and ctx.needs_input_grad[1]:
-            grad_weight = torch.zeros_like(recurrent_weight)
-        grad_membrane = torch.zeros(currents.shape[1:], dtype=currents.dtype, device=currents.device)
-        scratch = torch.empty_like(grad_membrane)
-        fired = torch.empty_like(grad_membrane)
-        for step in reversed(range(n_steps)):
+            grad_weight = recurrent_weight_gradient(grads, reached, parameters.threshold, timing.loop)
+        return grad_currents, grad_weight, None, None
+
+
+def _run_back(
+    grad_currents: Tensor,
+    membranes: Tensor,
+    grad_spikes: Tensor,
+    recurrent_weight: Tensor | None,
+    parameters: NeuronParameters,
+    timing: Timing,
+) -> None:
+    """Fill in the gradients of the currents, all `[T, B, H]`, from the last step to the first."""
+    grads = grad_currents.unbind(0)
+    n_steps = len(grads)
+    backward_weight = None if recurrent_weight is None else recurrent_weight.T.contiguous()
+    beta = membranes.new_tensor(parameters.beta)  # as a tensor: a number would be made one at every step
+    grad_membrane = torch.zeros(membranes.shape[1:], dtype=membranes.dtype, device=membranes.device)
+    for start, end in reversed(blocks(n_steps, grad_membrane.numel())):
+        # What needs no gradient of a later step is computed for a block of steps at once.
+        derivatives = parameters.surrogate.derivative(membranes[start:end] - parameters.threshold)
+        keeps = None
+        if parameters.reset == "zero":
+            keeps = (membranes[max(0, start - 1) : end - 1] <= parameters.threshold).to(membranes.dtype)
+        for step in reversed(range(start, end)):
             grad_fired = grad_spikes[step]
-            if recurrent_weight is not None and step + timing.loop < n_steps:
-                grad_received = grads[step + timing.loop]
-                grad_fired = torch.addmm(grad_fired, grad_received, recurrent_weight, out=scratch)
-                if grad_weight is not None:
-                    torch.gt(membranes[step], parameters.threshold, out=fired)
-                    grad_weight.addmm_(grad_received.T, fired)
-            grad_membrane.mul_(parameters.beta)
-            grad_membrane.addcmul_(grad_fired, derivative(membranes[step] - parameters.threshold))
-            clears = to_zero and step > 0
-            if clears:
-                torch.gt(membranes[step - 1], parameters.threshold, out=fired)
-                if not timing.clear_before_input:
-                    grad_membrane.addcmul_(grad_membrane, fired, value=-1.0)
+            if backward_weight is not None and step + timing.loop < n_steps:
+                grad_fired = product(grads[step + timing.loop], backward_weight).add_(grad_fired)
+            grad_membrane.mul_(beta).addcmul_(grad_fired, derivatives[step - start])
+            kept = keeps[step - max(1, start)] if keeps is not None and step > 0 else None
+            if kept is not None and not timing.clear_before_input:
+                grad_membrane.mul_(kept)
             if step + 1 < n_steps:
                 torch.add(grad_membrane, grads[step + 1], alpha=parameters.alpha, out=grads[step])
             else:
                 grads[step].copy_(grad_membrane)
-            if clears and timing.clear_before_input:
-                grad_membrane.addcmul_(grad_membrane, fired, value=-1.0)
-        return grad_currents, grad_weight, None, None
+            if kept is not None and timing.clear_before_input:
+                grad_membrane.mul_(kept)
