@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from avalanche_snn.neurons.kernels import AUTO, KERNELS, choose_kernel
-from avalanche_snn.neurons.kernels.integration import REDUCTIONS, leaky_membranes
+from avalanche_snn.neurons.dynamics import check_decays
+from avalanche_snn.neurons.kernels import AUTO, check_kernel_name, choose_kernel
+from avalanche_snn.neurons.kernels.integration import REDUCTIONS
 from avalanche_snn.neurons.layers import ALPHA, BETA
 
 
@@ -48,11 +49,8 @@ class LeakyReadout(nn.Module):
             raise ValueError(f"unknown readout {reduce!r}: choose one of {', '.join(map(repr, REDUCTIONS))}")
         if n_inputs < 1 or n_classes < 1:
             raise ValueError(f"LeakyReadout: wanted at least 1 input and 1 class, came {n_inputs} and {n_classes}")
-        for name, decay in (("alpha", alpha), ("beta", beta)):
-            if not 0.0 <= decay <= 1.0:
-                raise ValueError(f"{name} is the share kept from one step to the next: wanted 0 to 1, came {decay}")
-        if kernel not in (AUTO, *KERNELS):
-            raise ValueError(f"unknown kernel {kernel!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
+        check_decays(alpha=alpha, beta=beta)
+        check_kernel_name(kernel)
         self.kernel = kernel
         self.n_inputs = n_inputs
         self.n_classes = n_classes
@@ -77,10 +75,6 @@ class LeakyReadout(nn.Module):
             raise ValueError(f"LeakyReadout wanted an input [B, T, {self.n_inputs}], T >= 1, came {list(x.shape)}")
         kernel = choose_kernel(self.kernel, self.weight.device, self.weight.dtype)
         return kernel.integrate(kernel.project(x, self.weight, None), self.alpha, self.beta, self.reduce)
-
-    def membranes(self, currents: Tensor) -> Tensor:
-        """Input currents `[T, B, K]` to the membranes after each of the T steps, `[T, B, K]`."""
-        return leaky_membranes(currents, self.alpha, self.beta)
 
     def extra_repr(self) -> str:
         """Sizes and constants, for `print(model)`."""

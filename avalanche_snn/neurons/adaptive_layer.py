@@ -72,7 +72,7 @@ class AdaptiveLeaky(SpikingLayer):
     def _recurrent_weight(self) -> Tensor | None:
         if self.recurrent_weight is None:
             return None
-        return self.recurrent_weight * (1.0 - torch.eye(self.n_outputs).to(self.recurrent_weight))
+        return torch.diagonal_scatter(self.recurrent_weight, self.recurrent_weight.new_zeros(self.n_outputs))
 
     def _neuron(self) -> AdaptiveParameters:
         alpha, beta, a, b = (self.get_parameter(name).clamp(low, high) for name, (low, high) in RANGES.items())

@@ -47,10 +47,15 @@ class NeuronParameters:
     reset_delay: bool = True
 
     def __post_init__(self) -> None:
-        for name, decay in (("alpha", self.alpha), ("beta", self.beta)):
-            if not 0.0 <= decay <= 1.0:
-                raise ValueError(f"{name} is the share kept from one step to the next: wanted 0 to 1, came {decay}")
+        check_decays(alpha=self.alpha, beta=self.beta)
         check_threshold_and_reset(self.threshold, self.reset)
+
+
+def check_decays(**decays: float) -> None:
+    """Raise ValueError for a decay, given by its name, that is not a share of what there was."""
+    for name, decay in decays.items():
+        if not 0.0 <= decay <= 1.0:
+            raise ValueError(f"{name} is the share kept from one step to the next: wanted 0 to 1, came {decay}")
 
 
 def check_threshold_and_reset(threshold: float, reset: str) -> None:

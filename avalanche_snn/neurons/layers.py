@@ -16,7 +16,7 @@ from avalanche_snn.neurons.dynamics import (
     leaky_step,
     synaptic_step,
 )
-from avalanche_snn.neurons.kernels import AUTO, KERNELS, BaseKernel, Neuron, Timing, choose_kernel
+from avalanche_snn.neurons.kernels import AUTO, KERNELS, BaseKernel, Neuron, Timing, check_kernel_name, choose_kernel
 from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
 
 #: Decays of the paper's network: 10 ms (synapse 5 ms) in steps of 1 ms.
@@ -57,8 +57,7 @@ class SpikingLayer(nn.Module, ABC):
         name = type(self).__name__
         if n_inputs < 1 or n_outputs < 1:
             raise ValueError(f"{name}: wanted at least 1 input and 1 neuron, came {n_inputs} and {n_outputs}")
-        if kernel not in (AUTO, *KERNELS):
-            raise ValueError(f"unknown kernel {kernel!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
+        check_kernel_name(kernel)
         self.n_inputs = n_inputs
         self.n_outputs = n_outputs
         self.kernel = kernel

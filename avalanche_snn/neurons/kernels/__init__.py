@@ -10,7 +10,16 @@ from avalanche_snn.neurons.kernels.reference import ReferenceKernel
 from avalanche_snn.neurons.kernels.torch_kernel import TorchKernel
 from avalanche_snn.neurons.kernels.triton_kernel import TritonKernel
 
-__all__ = ["AUTO", "KERNELS", "BaseKernel", "Neuron", "Timing", "available_kernels", "choose_kernel"]
+__all__ = [
+    "AUTO",
+    "KERNELS",
+    "BaseKernel",
+    "Neuron",
+    "Timing",
+    "available_kernels",
+    "check_kernel_name",
+    "choose_kernel",
+]
 
 AUTO = "auto"
 #: By name, the fastest first.
@@ -31,6 +40,12 @@ def available_kernels(device: torch.device | str = "cpu", dtype: torch.dtype = t
     return {name: kernel.why_not(torch.device(device), dtype) for name, kernel in KERNELS.items()}
 
 
+def check_kernel_name(name: str) -> None:
+    """Raise ValueError unless there is such a kernel; "auto" is one, whether or not it runs here."""
+    if name not in (AUTO, *KERNELS):
+        raise ValueError(f"unknown kernel {name!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
+
+
 def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> BaseKernel:
     """Return the kernel of a name, or for "auto" the fastest that runs on such tensors.
 
@@ -39,8 +54,7 @@ def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> BaseKe
     """
     if name == AUTO:
         return next(kernel for kernel in KERNELS.values() if kernel.why_not(device, dtype) is None)
-    if name not in KERNELS:
-        raise ValueError(f"unknown kernel {name!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
+    check_kernel_name(name)
     reason = KERNELS[name].why_not(device, dtype)
     if reason is not None:
         raise ValueError(f"the kernel {name!r} does not run here: {reason}")

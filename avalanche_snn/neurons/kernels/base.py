@@ -61,6 +61,16 @@ class Neuron:
     step: Step
     timing: Timing | None
 
+    def timing_for(self, kernel: str) -> Timing:
+        """Return the timing, which a kernel needs.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.timing is None:
+            raise ValueError(f"the {kernel} kernel cannot run this neuron: only the reference steps through it")
+        return self.timing
+
 
 class BaseKernel(ABC):
     """One way to compute a layer; stateless. Everything is batch-first, and differentiable in every tensor."""

@@ -143,9 +143,7 @@ class FixedDynamics:
         return grad_currents, _square(grad_table), []
 
     def _arguments(self, currents: Tensor) -> FixedArguments:
-        parameters, timing = self.neuron.parameters, self.neuron.timing
-        if timing is None:
-            raise ValueError("the cpp kernel cannot run this neuron: only the reference steps through it")
+        parameters, timing = self.neuron.parameters, self.neuron.timing_for("cpp")
         return FixedArguments(
             **_common_arguments(currents, parameters.threshold, parameters.reset, parameters.surrogate),
             loop=timing.loop,

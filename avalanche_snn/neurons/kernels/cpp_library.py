@@ -21,10 +21,11 @@ from typing import Any
 
 import torch
 
+from avalanche_snn.neurons.kernels.freed_memory import keep_freed_memory
+
 _SOURCES = Path(__file__).parent / "cpp"
 _OPTIONS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-Wno-psabi")
 _BUILD_SECONDS = 300
-_KEPT_BYTES = 2**29
 
 
 class BuildError(RuntimeError):
@@ -71,7 +72,6 @@ _OTHERS: _Signatures = {
     "samples_of_a_block": ([], _I64),
     "best_set": ([], _I32),
     "use_set": ([_I32], None),
-    "keep_freed_memory": ([_I64], None),
 }
 
 
@@ -79,20 +79,14 @@ _OTHERS: _Signatures = {
 def library() -> ctypes.CDLL:
     """Return the compiled kernel, built now if it never was.
 
-    The first call has the C library keep up to `_KEPT_BYTES` of freed memory instead of giving it back to the system at
-    once: otherwise the large tensors of every step, whoever makes them, are of new pages that the system fills with
-    zeros first, a quarter of the step. Any variable MALLOC_... in the environment leaves it as it is.
-
     Raises:
         BuildError: no compiler, or it failed; once a process, `why_no_library` remembers the reason.
     """
     reason = why_no_library()
     if reason is not None:
         raise BuildError(reason)
-    loaded = _load(library_path())
-    if not any(name.startswith("MALLOC_") for name in os.environ):
-        loaded.keep_freed_memory(_KEPT_BYTES)
-    return loaded
+    keep_freed_memory()
+    return _load(library_path())
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
 from avalanche_snn.neurons.dynamics import NeuronParameters
 from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron, Timing
+from avalanche_snn.neurons.kernels.freed_memory import keep_freed_memory
 from avalanche_snn.neurons.kernels.torch_adaptive import run_adaptive_steps
 from avalanche_snn.neurons.kernels.torch_products import blocks, product, recurrent_weight_gradient
 from avalanche_snn.neurons.kernels.torch_projection import Projection
@@ -32,20 +33,21 @@ class TorchKernel(BaseKernel):
 
     def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`[B, T, C]` to currents `[B, T, H]`."""
+        if x.device.type == "cpu":
+            keep_freed_memory()
         time_major = x.transpose(0, 1)
         currents: Tensor = Projection.apply(time_major, weight, bias)
         return currents.view(*time_major.shape[:2], weight.shape[0]).transpose(0, 1)
 
     def run(self, currents: Tensor, recurrent_weight: Tensor | None, neuron: Neuron) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
-        if neuron.timing is None:
-            raise ValueError("the torch kernel cannot run this neuron: only the reference steps through it")
+        timing = neuron.timing_for(self.name)
         time_major = currents.transpose(0, 1)
         differentiable = currents.requires_grad or (recurrent_weight is not None and recurrent_weight.requires_grad)
         if torch.is_grad_enabled() and differentiable:
-            spikes: Tensor = _Sequence.apply(time_major, recurrent_weight, neuron.parameters, neuron.timing)
+            spikes: Tensor = _Sequence.apply(time_major, recurrent_weight, neuron.parameters, timing)
         else:
-            spikes = _run_steps(time_major, recurrent_weight, neuron.parameters, neuron.timing)
+            spikes = _run_steps(time_major, recurrent_weight, neuron.parameters, timing)
         return spikes.transpose(0, 1)
 
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:

@@ -43,9 +43,7 @@ class TritonKernel(BaseKernel):
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
         from avalanche_snn.neurons.kernels.triton_fixed import run_fixed
 
-        if neuron.timing is None:
-            raise ValueError("the triton kernel cannot run this neuron: only the reference steps through it")
-        return run_fixed(currents, recurrent_weight, neuron.parameters, neuron.timing)
+        return run_fixed(currents, recurrent_weight, neuron.parameters, neuron.timing_for(self.name))
 
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""

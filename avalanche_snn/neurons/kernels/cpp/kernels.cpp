@@ -6,10 +6,6 @@
 
 #include "common.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 namespace {
 
 // What one instruction set offers for one floating point type.
@@ -27,26 +23,11 @@ struct Operations {
   void (*integrate_backward)(const Readout<S>&, const S*, const int32_t*, S*);
 };
 
-#define OFFERED(S)                                                                                                \
-  Operations<S> {                                                                                                 \
-    forward_fixed<S>, backward_fixed<S>, forward_adaptive<S>, backward_adaptive<S>, add_rows<S>, scatter_row<S>,  \
-        multiply<S>, list_spikes<S>, integrate<S>, integrate_backward<S>                                          \
-  }
-
 namespace plain {
 #define VECTOR_BYTES 16
 #define MAX_TILE 8
 #define MULTIPLY_ROWS 4
-#include "rows.inc"
-#include "surrogates.inc"
-#include "fixed.inc"
-#include "adaptive.inc"
-#include "readout.inc"
-#undef VECTOR_BYTES
-#undef MAX_TILE
-#undef MULTIPLY_ROWS
-template <typename S>
-Operations<S> operations() { return OFFERED(S); }
+#include "instruction_set.inc"
 }  // namespace plain
 
 #if defined(__x86_64__)
@@ -61,16 +42,7 @@ namespace avx2 {
 #define VECTOR_BYTES 32
 #define MAX_TILE 12
 #define MULTIPLY_ROWS 4
-#include "rows.inc"
-#include "surrogates.inc"
-#include "fixed.inc"
-#include "adaptive.inc"
-#include "readout.inc"
-#undef VECTOR_BYTES
-#undef MAX_TILE
-#undef MULTIPLY_ROWS
-template <typename S>
-Operations<S> operations() { return OFFERED(S); }
+#include "instruction_set.inc"
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -84,16 +56,7 @@ namespace avx512 {
 #define VECTOR_BYTES 64
 #define MAX_TILE 24
 #define MULTIPLY_ROWS 8
-#include "rows.inc"
-#include "surrogates.inc"
-#include "fixed.inc"
-#include "adaptive.inc"
-#include "readout.inc"
-#undef VECTOR_BYTES
-#undef MAX_TILE
-#undef MULTIPLY_ROWS
-template <typename S>
-Operations<S> operations() { return OFFERED(S); }
+#include "instruction_set.inc"
 }  // namespace avx512
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -466,17 +429,6 @@ EXPORT_LAYERS(f32, float)
 EXPORT_LAYERS(f64, double)
 
 EXPORT int64_t samples_of_a_block() { return BLOCK; }
-
-// Has the C library keep freed memory, up to so many bytes at the end of the heap, large blocks too.
-EXPORT void keep_freed_memory(int64_t n_bytes) {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 1 << 25);  // the most that older versions take
-  mallopt(M_MMAP_THRESHOLD, int(n_bytes));
-  mallopt(M_TRIM_THRESHOLD, int(n_bytes));
-#else
-  (void)n_bytes;
-#endif
-}
 
 // The instruction sets that run here, the best last; for tests, which try all of them.
 EXPORT int32_t best_set() {
