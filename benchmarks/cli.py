@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run|table|plot|demo|speed`."""
+"""The command line: `python -m benchmarks run|sweep|table|plot|demo|speed`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from benchmarks.records import RESULTS, Record, all_records, read_record
 from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan, Training
 from benchmarks.speed.command import add_speed
+from benchmarks.sweeps.command import add_sweep
 from benchmarks.tables import markdown_tables, write_tables
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _demo(parsed: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_table, _add_plot, _add_demo, add_speed):
+    for add in (_add_run, _add_table, _add_plot, _add_demo, add_sweep, add_speed):
         add(commands)
     return parser
 

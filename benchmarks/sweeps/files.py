@@ -1,0 +1,123 @@
+"""Reading a sweep: a TOML file of series, each a cross product of benchmarks, strategies, options and seeds.
+
+    title = "What it is for"
+
+    [common]                                  # for every series; a series may say otherwise
+    seeds = [0, 1, 2]
+    training = { first_epochs = 40, epochs = 10 }
+
+    [[series]]
+    benchmarks = ["multi_class_incremental"]
+    strategies = ["compressed_latent_replay"]
+    options = { memory = ["160 kB", "16 kB"], codec = "rice" }
+    time_pooling = { hidden2 = "any/5" }
+
+Keys of a series are those of `benchmarks.plans.make_plans`: benchmarks and strategies (needed), seeds, options (one
+value or several), data, split, time_pooling, kernel, stream, network, training, validation, quick. Series are in order
+of their worth: an earlier one is finished before a later one begins.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plans import make_plans
+from benchmarks.settings import RunPlan
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent
+_TABLES = ("options", "time_pooling", "stream", "network", "training")
+_LISTS = ("benchmarks", "strategies", "seeds")
+_VALUES = ("data", "split", "kernel", "validation", "quick")
+_NEEDED = ("benchmarks", "strategies")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a file asks for.
+
+    Attributes:
+        title: for people.
+        plans: the runs, each once, the most valuable first.
+    """
+
+    title: str
+    plans: tuple[RunPlan, ...]
+
+
+def sweep_names(folder: Path = FOLDER) -> list[str]:
+    """Return the names of the sweeps of a folder."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def find_sweep(name: str, folder: Path = FOLDER) -> Path:
+    """Return the file of a sweep that is given by its name, or by the path of a file of one's own.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    for path in (folder / f"{name}.toml", Path(name)):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"There is no sweep {name!r}: give the path of a TOML file, or one of {', '.join(sweep_names(folder))}."
+    )
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read a sweep and plan its runs.
+
+    Raises:
+        ValueError: it is not TOML, has keys or values that there are not, or plans no run.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not TOML: {error}.") from error
+    _check_keys(content, ("title", "common", "series"), path, "the file")
+    common, series = content.get("common", {}), content.get("series", [])
+    if not isinstance(common, dict) or not isinstance(series, list) or not all(isinstance(s, dict) for s in series):
+        raise ValueError(f"{path}: wanted a table [common] and tables [[series]], came something else under the names.")
+    _check_keys(common, (*_LISTS, *_TABLES, *_VALUES), path, "[common]")
+    plans: dict[str, RunPlan] = {}
+    for number, own in enumerate(series, start=1):
+        for plan in _plans_of(common, own, path, f"series {number}"):
+            plans.setdefault(plan.identifier, plan)
+    if not plans:
+        raise ValueError(f"{path} plans no run: it has no [[series]].")
+    return Sweep(str(content.get("title", path.stem)), tuple(plans.values()))
+
+
+def _plans_of(common: dict[str, Any], own: dict[str, Any], path: Path, where: str) -> list[RunPlan]:
+    _check_keys(own, (*_LISTS, *_TABLES, *_VALUES), path, where)
+    series = {**common, **own}
+    for name in _TABLES:  # of two tables, the series' own entries count where both have them
+        parts = [part[name] for part in (common, own) if name in part]
+        if not all(isinstance(part, dict) for part in parts):
+            raise ValueError(f"{path}, {where}: {name} was wanted as a table, like {{ name = value }}.")
+        if parts:
+            series[name] = {key: value for part in parts for key, value in part.items()}
+    missing = [name for name in _NEEDED if name not in series]
+    if missing:
+        raise ValueError(f"{path}, {where}: {' and '.join(missing)} missing.")
+    for name in _LISTS:
+        if name in series and not isinstance(series[name], list):
+            series[name] = [series[name]]
+    options = {name: value if isinstance(value, list) else [value] for name, value in series.pop("options", {}).items()}
+    try:
+        return make_plans(series.pop("benchmarks"), series.pop("strategies"), options=options, **series)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}, {where}: {error}") from error
+
+
+def _check_keys(table: dict[str, Any], known: tuple[str, ...], path: Path, where: str) -> None:
+    unknown = [name for name in table if name not in known]
+    if unknown:
+        raise ValueError(f"{path}, {where}: there is no {', '.join(map(repr, unknown))}; there are {', '.join(known)}.")
