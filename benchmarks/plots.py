@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from statistics import mean
+
+import numpy as np
+from matplotlib.axes import Axes
 
 from benchmarks import style
 from benchmarks.catalogue import find_benchmark
@@ -33,23 +35,52 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     return paths
 
 
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points, of bytes and accuracy, that no other one beats with as few bytes or fewer.
+
+    They come in the order of their bytes, each with a higher accuracy than the one before.
+    """
+    front: list[tuple[float, float]] = []
+    for n_bytes, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((n_bytes, accuracy))
+    return front
+
+
+def _draw_front(axes: Axes, summaries: Sequence[Summary]) -> None:
+    """Draw what can be had for so many bytes: as stairs, since more memory need not be used."""
+    front = pareto_front((s.memory_bytes, s.final_accuracy) for s in summaries if s.memory_bytes > 0 and s.keeps_memory)
+    if len(front) > 1:
+        n_bytes, accuracies = zip(*front, strict=True)
+        axes.step(
+            [n / 1000 for n in n_bytes], [100 * a for a in accuracies], where="post", color="#999999", linewidth=1.2,
+            zorder=0, label="best for so many bytes",
+        )  # fmt: skip
+
+
 def _plot_summaries(summaries: Sequence[Summary], looks: dict[str, dict[str, str]], path: Path) -> Path:
     """Draw accuracy on the experiences seen so far (left) and final accuracy against bytes (right)."""
     first = summaries[0]
     title = find_benchmark(first.benchmark).title
     drawn = style.figure(11.0, 5.2)
     over_experiences, against_bytes = drawn.subplots(1, 2)
+    _draw_front(against_bytes, summaries)
     for summary in summaries:
         look = looks[summary.label]
-        curves = [record["seen_accuracy"] for record in summary.records]
-        means = [100 * mean(values) for values in zip(*curves, strict=True)]
+        curves = np.array([record["seen_accuracy"] for record in summary.records]) * 100
+        means, spread = curves.mean(axis=0), curves.std(axis=0, ddof=1 if len(curves) > 1 else 0)
         if not summary.keeps_memory:
             for axes in (over_experiences, against_bytes):
                 axes.axhline(means[-1], linestyle="--", color=look["color"], label=summary.label)
             continue
         over_experiences.plot(range(len(means)), means, label=summary.label, **look)
+        over_experiences.fill_between(
+            range(len(means)), means - spread, means + spread, color=look["color"], alpha=0.15, linewidth=0
+        )
         if summary.memory_bytes > 0:
-            against_bytes.plot(summary.memory_bytes / 1000, means[-1], linestyle="none", markersize=8, **look)
+            against_bytes.errorbar(
+                summary.memory_bytes / 1000, means[-1], yerr=spread[-1] or None, linestyle="none", markersize=8, **look
+            )
         else:
             # Zero has no place on a logarithmic axis.
             against_bytes.axhline(means[-1], linestyle=":", color=look["color"])
@@ -66,5 +97,9 @@ def _plot_summaries(summaries: Sequence[Summary], looks: dict[str, dict[str, str
     for axes in (over_experiences, against_bytes):
         axes.set_ylim(0, 100)
     handles, labels = over_experiences.get_legend_handles_labels()
+    for handle, text in zip(*against_bytes.get_legend_handles_labels(), strict=True):
+        if text not in labels:  # the front
+            handles.append(handle)
+            labels.append(text)
     drawn.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return style.save(drawn, path)

@@ -18,8 +18,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def look(number: int) -> dict[str, str]:
-    """Return colour and marker of one of many curves."""
-    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+    """Return colour and marker of one of many curves; the first 64 differ."""
+    turn, place = divmod(number, len(COLOURS))
+    return {"color": COLOURS[place], "marker": MARKERS[(place + turn) % len(MARKERS)]}
 
 
 def figure(width: float = 8.0, height: float = 4.5) -> Figure:

@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.image
 import pytest
 
-from benchmarks import plots, tables
+from benchmarks import plots, style, tables
 from benchmarks.records import RESULTS, all_records, read_record, write_record
 from benchmarks.summaries import label_of, summarise
 
@@ -132,6 +132,25 @@ def test_the_readme_shows_what_the_records_say() -> None:
 def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path) -> None:
     drawn = {path.name for path in plots.plot_records(list(all_records(RESULTS)), tmp_path)}
     assert drawn == {path.name for path in (RESULTS / "figures").glob("*.png")}
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([], []),
+        ([(5.0, 0.3)], [(5.0, 0.3)]),
+        ([(9.0, 0.5), (5.0, 0.3), (7.0, 0.2), (8.0, 0.3)], [(5.0, 0.3), (9.0, 0.5)]),
+        ([(5.0, 0.3), (5.0, 0.4), (6.0, 0.4)], [(5.0, 0.4)]),
+    ],
+)
+def test_the_front_is_what_nothing_beats_with_fewer_bytes(
+    points: list[tuple[float, float]], front: list[tuple[float, float]]
+) -> None:
+    assert plots.pareto_front(points) == front
+
+
+def test_the_first_64_curves_look_different() -> None:
+    assert len({tuple(style.look(number).items()) for number in range(64)}) == 64
 
 
 def test_a_plot_has_curves_and_a_point_for_each_memory(tmp_path: Path) -> None:
