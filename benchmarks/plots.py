@@ -11,12 +11,18 @@ from matplotlib.axes import Axes
 
 from benchmarks import style
 from benchmarks.catalogue import find_benchmark
+from benchmarks.matrices import plot_matrices
 from benchmarks.records import Record
 from benchmarks.summaries import Summary, summarise
 
+#: Below, an accuracy matrix says no more than the curves do.
+_FEWEST_EXPERIENCES = 4
+
 
 def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Draw a figure for each benchmark, data set, split and length of training: accuracy over experiences and bytes.
+    """Draw figures for each benchmark, data set, split and length of training: accuracy over experiences and bytes.
+
+    Where a stream is long enough, the accuracy matrices of all strategies follow in a figure of their own.
 
     Returns:
         The files written.
@@ -31,8 +37,16 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
         usual = find_benchmark(benchmark).training
         length = "" if epochs == (usual.first_epochs, usual.epochs) else f"-{epochs[0]}+{epochs[1]}-epochs"
-        paths.append(_plot_summaries(summaries, looks, folder / f"{benchmark}-{data_name}-{split}{length}.png"))
+        name = f"{benchmark}-{data_name}-{split}{length}"
+        paths.append(_plot_summaries(summaries, looks, folder / f"{name}.png"))
+        grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]
+        if grown:
+            paths.append(plot_matrices(grown, folder / f"{name}-matrices.png"))
     return paths
+
+
+def _n_experiences(summary: Summary) -> int:
+    return len(summary.records[0]["seen_accuracy"])
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -84,8 +98,7 @@ def _plot_summaries(summaries: Sequence[Summary], looks: dict[str, dict[str, str
         else:
             # Zero has no place on a logarithmic axis.
             against_bytes.axhline(means[-1], linestyle=":", color=look["color"])
-    n_experiences = max(len(summary.records[0]["seen_accuracy"]) for summary in summaries)
-    over_experiences.set_xticks(range(n_experiences))
+    over_experiences.set_xticks(range(max(map(_n_experiences, summaries))))
     style.label(over_experiences, "experience trained last", "accuracy on experiences seen so far (%)", title)
     style.label(
         against_bytes,

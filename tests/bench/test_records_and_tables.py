@@ -153,6 +153,21 @@ def test_the_first_64_curves_look_different() -> None:
     assert len({tuple(style.look(number).items()) for number in range(64)}) == 64
 
 
+def test_long_streams_have_a_figure_of_their_accuracy_matrices(tmp_path: Path) -> None:
+    def of_stream(n_experiences: int, strategy: str) -> dict[str, Any]:
+        rows = [[0.9] * n_experiences for _ in range(n_experiences)]
+        return record_of(
+            strategy, benchmark="multi_class_incremental", accuracy_matrix=rows, seen_accuracy=[0.9] * n_experiences
+        )
+
+    assert len(plots.plot_records([of_stream(3, "naive")], tmp_path / "short")) == 1
+    records = [of_stream(5, name) for name in ("naive", "replay", "compressed_latent_replay", "cumulative", "joint")]
+    _, matrices = plots.plot_records(records, tmp_path)
+    assert matrices.name == "multi_class_incremental-SHD-merged-matrices.png"
+    height, width, _ = matplotlib.image.imread(matrices).shape
+    assert width > height > 600, "four in a row, five in two rows"
+
+
 def test_a_plot_has_curves_and_a_point_for_each_memory(tmp_path: Path) -> None:
     records = [record_of(), record_of("compressed_latent_replay", final=0.8, memory_bytes=16_000), record_of("joint")]
     (path,) = plots.plot_records(records, tmp_path)
