@@ -75,6 +75,11 @@ def test_the_same_beside_other_plugins_under_an_evaluator(
     assert kept > 4 * n_weights, "the old network of LwF alone has as many bytes"
     assert model.front_is_frozen
     assert "MemoryBytes" in capsys.readouterr().out
+    stream = "/eval_phase/test_stream/Task000"
+    assert metrics[f"Spikes_Stream{stream}/hidden3"] == 0, "two epochs on random spikes leave it silent"
+    acs, macs = metrics[f"EffectiveACs_Stream{stream}"], metrics[f"EffectiveMACs_Stream{stream}"]
+    assert metrics[f"Energy_Stream{stream}"] == pytest.approx(acs * 0.9e-12 + macs * 4.6e-12)
+    assert acs > 0
 
 
 def test_logging_to_weights_and_biases(
