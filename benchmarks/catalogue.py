@@ -5,11 +5,23 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import ModuleType
+from typing import Any
 
 import benchmarks
 import strategies
 from benchmarks.settings import Benchmark
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+_OF_TEXT: dict[str, Callable[[str], Any]] = {"bool": _truth, "int": int, "float": float, "str": str}
 
 
 def benchmark_names() -> list[str]:
@@ -30,8 +42,9 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def strategy_names() -> list[str]:
-    """Return the names of all strategies: the files in `strategies/`."""
-    return sorted(module.name for module in pkgutil.iter_modules(strategies.__path__))
+    """Return the names of all strategies: the files in `strategies/`, but for those of a leading underscore."""
+    names = (module.name for module in pkgutil.iter_modules(strategies.__path__))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def find_strategy(name: str) -> ModuleType:
@@ -53,6 +66,39 @@ def options_of(strategy: str) -> dict[str, object]:
         for parameter in parameters
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in ("plugins", "seed")
     }
+
+
+def parse_option(strategy: str, name: str, value: Any) -> Any:
+    """Return the value of an option in the type that the strategy takes; it comes as text, or as another number.
+
+    The type is that of the option's default, or one of those of its annotation, the first that fits.
+
+    Raises:
+        ValueError: the text is none of its types.
+    """
+    default = options_of(strategy)[name]
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if not isinstance(value, str):
+        return value
+    annotation = inspect.signature(find_strategy(strategy).build).parameters[name].annotation
+    kinds = (
+        [kind.strip() for kind in annotation.split("|")] if isinstance(annotation, str) else [type(default).__name__]
+    )
+    for kind in kinds:
+        with suppress(KeyError, ValueError):
+            return _OF_TEXT[kind](value)
+    raise ValueError(f"Option {name!r} of strategy {strategy!r} must be {' or '.join(kinds)}, but {value!r} came.")
+
+
+def why_not(strategy: str, benchmark: str) -> str | None:
+    """Return why a strategy cannot run on a benchmark, as its file says in `CANNOT_RUN`; None if it can.
+
+    `CANNOT_RUN` is a reason for all benchmarks, or one for each that it names.
+    """
+    reasons = getattr(find_strategy(strategy), "CANNOT_RUN", None)
+    reason = reasons.get(benchmark) if isinstance(reasons, Mapping) else reasons
+    return None if reason is None else str(reason)
 
 
 def takes_seed(strategy: str) -> bool:

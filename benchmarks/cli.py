@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run|sweep|table|plot|demo|speed`."""
+"""The command line: `python -m benchmarks run|tune|sweep|table|plot|demo|speed`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 
 from avalanche_snn.neurons.kernels import KERNELS
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
+from benchmarks.choices import CHOSEN
 from benchmarks.demo import demo
 from benchmarks.jobs import Carrier, carry_out
 from benchmarks.plans import make_plans
@@ -21,11 +22,13 @@ from benchmarks.plots import plot_records
 from benchmarks.pretraining import CACHE
 from benchmarks.processes import USER_ERRORS, check_cores
 from benchmarks.records import RESULTS, Record, all_records, read_record
+from benchmarks.refusals import all_refusals
 from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan, Training
 from benchmarks.speed.command import add_speed
 from benchmarks.sweeps.command import add_sweep
 from benchmarks.tables import markdown_tables, write_tables
+from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -88,6 +91,10 @@ def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
     options = {name: [value] for name, value in own.items() if value is not None}
     if parsed.memory is not None:
         options["memory"] = parsed.memory
+    for name, values in _own_options(parsed.option).items():
+        if name in options:
+            raise ValueError(f"--option {name}: there is --{name} for that, and both came.")
+        options[name] = values
     training_names = ("first_epochs", "epochs", "first_learning_rate", "learning_rate", "loss")
     training = {name: getattr(parsed, name) for name in training_names}
     plans = make_plans(
@@ -110,6 +117,36 @@ def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
     return plans
 
 
+def _own_options(groups: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return the values of each option, from `NAME=VALUE VALUE ...` as it was typed.
+
+    Raises:
+        ValueError: no name, or a name that came before.
+    """
+    options: dict[str, list[str]] = {}
+    for first, *more in groups:
+        name, equals, value = first.partition("=")
+        if not equals or not name or not value:
+            raise ValueError(f"--option wants NAME=VALUE, with more values behind it if there are any; {first!r} came.")
+        if name in options:
+            raise ValueError(f"--option {name} came twice: give all its values at once, as in {name}=1 2 3.")
+        options[name] = [value, *more]
+    return options
+
+
+def _tune(parsed: argparse.Namespace) -> int:
+    check_cores(parsed.jobs, parsed.threads)
+    if parsed.chosen == CHOSEN and (parsed.quick or parsed.data != "shd"):
+        raise ValueError("The bench's own choices are made on SHD, at full length: give a file of your own, --chosen.")
+    carrier = Carrier(parsed.results, parsed.networks, parsed.threads, parsed.jobs)
+    common = {"data": parsed.data, "quick": parsed.quick, "validation": parsed.validation}
+    for strategy in parsed.strategy:
+        chosen = tune(strategy, tuning_plans(strategy, **common), carrier, _in_a_line, parsed.chosen)
+        values = ", ".join(f"{name}={value}" for name, value in chosen.items())
+        print(f"{strategy}: {values}, written to {parsed.chosen}")
+    return 0
+
+
 def _in_a_line(plan: RunPlan, record: Record) -> str:
     return f"{plan.identifier}: {_figures(plan, record)}"
 
@@ -122,7 +159,7 @@ def _figures(plan: RunPlan, record: Record) -> str:
 
 
 def _table(parsed: argparse.Namespace) -> int:
-    tables = markdown_tables(list(all_records(parsed.results)))
+    tables = markdown_tables(list(all_records(parsed.results)), list(all_refusals(parsed.results)))
     print(tables)
     if parsed.readme is not None:
         write_tables(tables, parsed.readme)
@@ -143,7 +180,7 @@ def _demo(parsed: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_table, _add_plot, _add_demo, add_sweep, add_speed):
+    for add in (_add_run, _add_tune, _add_table, _add_plot, _add_demo, add_sweep, add_speed):
         add(commands)
     return parser
 
@@ -167,6 +204,10 @@ def _add_run(commands: _Commands) -> None:
     run.add_argument("--codec", help="how the memory stores exemplars: bits, rice, any/10, any/10/middle, count/10")
     run.add_argument("--after", help="last layer of the frozen front")
     run.add_argument("--selection", choices=("random", "herding"), help="which samples are kept")
+    run.add_argument(
+        "--option", nargs="+", action="append", default=[], metavar=("NAME=VALUE", "VALUE"),
+        help="an option of a strategy's own, each value a run: --option strength=1 10; for strategies that have it",
+    )  # fmt: skip
     run.add_argument(
         "--time-pooling", action="append", default=[], metavar="LAYER=SPEC", help="pool in the path: hidden2=any/5"
     )
@@ -192,6 +233,27 @@ def _add_run(commands: _Commands) -> None:
     run.add_argument("--results", type=Path, default=RESULTS, help="folder of records")
     run.add_argument("--networks", type=Path, default=CACHE, help="folder of networks trained on experience 0")
     run.set_defaults(carry_out=_run)
+
+
+def _add_tune(commands: _Commands) -> None:
+    tune = commands.add_parser(
+        "tune",
+        help="choose strategies' options on validation data",
+        description=f"Run every combination of a strategy's GRID on {BENCHMARK} with seed {SEED}, evaluated on data "
+        "that is held out of training, and write down the best: later runs take it as their default.",
+    )
+    tune.add_argument("--strategy", nargs="+", choices=strategy_names(), required=True)
+    tune.add_argument("--data", choices=("shd", "synthetic"), default="shd")
+    tune.add_argument("--quick", action="store_true", help="a small network, coarse rasters, few epochs")
+    tune.add_argument(
+        "--validation", type=float, default=VALIDATION, metavar="FRACTION", help=f"held out (default {VALIDATION})"
+    )
+    tune.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default 1)")
+    tune.add_argument("--threads", type=int, default=1, help="of torch in each job (default 1)")
+    tune.add_argument("--results", type=Path, default=RESULTS, help="folder of records")
+    tune.add_argument("--networks", type=Path, default=CACHE, help="folder of networks trained on experience 0")
+    tune.add_argument("--chosen", type=Path, default=CHOSEN, help="file of the choices")
+    tune.set_defaults(carry_out=_tune)
 
 
 def _add_table(commands: _Commands) -> None:

@@ -8,7 +8,8 @@ from itertools import product
 from typing import Any
 
 from avalanche_snn.training import format_memory_size, parse_memory_size
-from benchmarks.catalogue import find_benchmark, options_of
+from benchmarks.catalogue import find_benchmark, options_of, parse_option
+from benchmarks.choices import chosen_options
 from benchmarks.settings import RunPlan
 
 QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
@@ -36,9 +37,11 @@ def make_plan(
     """Complete the settings of a run with those of its benchmark and the defaults of its strategy.
 
     A kernel is a setting only where it is named: otherwise each machine takes its fastest, and the record says which.
+    Options that are not given are those that were chosen on validation data, if any were. Values of options may be text
+    as it was typed.
 
     Raises:
-        ValueError: no such benchmark, strategy or data, or an option that the strategy does not have.
+        ValueError: no such benchmark, strategy or data, or an option that the strategy does not have or not take.
     """
     chosen = find_benchmark(benchmark)
     if data not in chosen.build:
@@ -50,10 +53,11 @@ def make_plan(
             f"Strategy {strategy!r} has no option {', '.join(map(repr, unknown))}; "
             f"it has {', '.join(map(repr, own)) or 'none'}."
         )
-    chosen_options = {**own, **(options or {})}
-    if "memory" in chosen_options:
+    given = {name: parse_option(strategy, name, value) for name, value in (options or {}).items()}
+    all_options = {**own, **chosen_options(strategy), **given}
+    if "memory" in all_options:
         # One size, one spelling: "160kB" and 160_000 are the same settings as "160 kB".
-        chosen_options["memory"] = format_memory_size(parse_memory_size(chosen_options["memory"]))
+        all_options["memory"] = format_memory_size(parse_memory_size(all_options["memory"]))
     plan_stream = {**chosen.stream, "split": split, **(QUICK_STREAM if quick else {}), **(stream or {})}
     if quick and data == "synthetic":
         plan_stream.setdefault("n_samples_per_class", QUICK_SAMPLES_PER_CLASS)
@@ -73,7 +77,7 @@ def make_plan(
         plan_stream,
         plan_network,
         plan_training,
-        chosen_options,
+        all_options,
         evaluate_on="valid" if validation else "test",
         quick=quick,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import random
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import EvaluationPlugin
@@ -17,11 +19,12 @@ from avalanche.training.plugins import EvaluationPlugin
 from avalanche_snn.evaluation import MemoryMetric
 from avalanche_snn.models import RecurrentSNN
 from avalanche_snn.neurons import SpikingLayer
-from benchmarks.catalogue import find_benchmark, find_strategy, takes_seed
+from benchmarks.catalogue import find_benchmark, find_strategy, takes_seed, why_not
 from benchmarks.losses import make_loss
 from benchmarks.pretraining import CACHE, key_of, pretrain
 from benchmarks.progress import EpochBar, EpochCounter, RunView, SilentLogger
 from benchmarks.records import RESULTS, Record, read_record, write_record
+from benchmarks.refusals import forget_refusal, write_refusal
 from benchmarks.settings import RunPlan
 
 _EVALUATION_MINIBATCH = 256
@@ -46,17 +49,31 @@ def run(
         cache: folder of pre-trained networks.
         view: is told how it goes on, and closed; a progress bar by default.
         jobs: runs that are carried out side by side, this one among them, as the record will say.
+
+    Raises:
+        ValueError: the strategy cannot run on the benchmark, or not with so little memory. That is written down.
     """
     path = record_path(plan, results)
     if path.exists() and not again:
         return read_record(path)
     view = EpochBar(plan.identifier) if view is None else view
     try:
-        record = _Run(plan, cache, view, jobs).carry_out()
+        prepared = _Run(plan, cache, view, jobs)
+        try:
+            record = prepared.carry_out()
+        except ValueError as error:
+            if isinstance(error, CannotRunError) or hasattr(error, "least_bytes"):
+                write_refusal(plan, prepared.scenario.dataset_name, error, results)
+            raise
     finally:
         view.close()
     write_record(record, path)
+    forget_refusal(plan, results)
     return record
+
+
+class CannotRunError(ValueError):
+    """A strategy that cannot run on a benchmark, as its own file says."""
 
 
 def record_path(plan: RunPlan, results: Path = RESULTS) -> Path:
@@ -74,9 +91,21 @@ def _learns_jointly(strategy: ModuleType) -> bool:
     return bool(getattr(strategy, "LEARNS_JOINTLY", False))
 
 
+def _trains_from_scratch(strategy: ModuleType) -> bool:
+    return bool(getattr(strategy, "TRAINS_FROM_SCRATCH", False))
+
+
 def _trains_first(strategy: ModuleType) -> bool:
     # What gathers something while it trains (path integrals, say) has to train the first experience itself.
-    return _learns_jointly(strategy) or bool(getattr(strategy, "TRAINS_FIRST_EXPERIENCE", False))
+    itself = bool(getattr(strategy, "TRAINS_FIRST_EXPERIENCE", False))
+    return itself or _learns_jointly(strategy) or _trains_from_scratch(strategy)
+
+
+def _seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)
+    # Some of Avalanche's buffers draw from these.
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
 
 
 class _Run:
@@ -94,14 +123,18 @@ class _Run:
         self.file: ModuleType = find_strategy(plan.strategy)
         self.jointly = _learns_jointly(self.file)
         self.trains_first = _trains_first(self.file)
+        self.from_scratch = _trains_from_scratch(self.file)
         self.memory = MemoryMetric()
 
     def carry_out(self) -> Record:
         """Train and evaluate, and return the record."""
         plan, scenario = self.plan, self.scenario
+        if reason := why_not(plan.strategy, plan.benchmark):
+            raise CannotRunError(f"{plan.strategy} cannot run on {plan.benchmark}: {reason}")
         model = RecurrentSNN(scenario.n_channels, n_classes=len(scenario.class_names), seed=plan.seed, **plan.network)
         n_later = 0 if self.jointly else len(scenario.train_stream) - 1
-        progress = EpochCounter(plan.training.first_epochs + n_later * plan.training.epochs, self.view)
+        n_epochs = plan.training.first_epochs if self.from_scratch else plan.training.epochs
+        progress = EpochCounter(plan.training.first_epochs + n_later * n_epochs, self.view)
         first_seconds = 0.0
         if not self.trains_first:
             first = scenario.train_stream[0]
@@ -110,7 +143,7 @@ class _Run:
             self.view.network_is_ready()
         started = time.perf_counter()
         # The same draws follow, whether the network was trained just now or came from the cache.
-        torch.manual_seed(plan.seed)
+        _seed_everything(plan.seed)
         strategy = self._compose(model, [progress])
         rows = self._learn(strategy)
         seconds = time.perf_counter() - started
@@ -143,10 +176,11 @@ class _Run:
         for number, experience in enumerate(scenario.train_stream):
             strategy.train_epochs = training.epochs
             learning_rate = training.learning_rate
-            if number == 0:
+            if number == 0 or self.from_scratch:
                 strategy.train_epochs = training.first_epochs if self.trains_first else 0
                 learning_rate = training.first_learning_rate
-            for group in strategy.optimizer.param_groups:
+            # A strategy that does not train the network has no optimizer.
+            for group in strategy.optimizer.param_groups if strategy.optimizer else ():
                 group["lr"] = learning_rate
             strategy.train(experience, eval_streams=[], reset_optimizer_state=True)
             rows.append(self._accuracies(strategy))

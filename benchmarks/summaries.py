@@ -10,6 +10,7 @@ from statistics import mean, stdev
 
 from benchmarks.catalogue import find_strategy, options_of
 from benchmarks.records import Record
+from benchmarks.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,20 @@ def summarise(records: Iterable[Record]) -> list[Summary]:
 
 def label_of(record: Record) -> str:
     """Describe a run's strategy: its name, where it keeps what under which code, and the pooling in its path."""
-    options, network = record["settings"]["options"], record["settings"]["network"]
+    return describe_strategy(record["strategy"], record["settings"])
+
+
+def describe_strategy(strategy: str, settings: Settings) -> str:
+    """Describe a strategy under some settings, as `label_of` does."""
+    options, network = settings["options"], settings["network"]
     parts = [str(options[name]) for name in ("after", "memory") if name in options]
     if "codec" in options:
         parts.append(f"{options['codec']} in the memory")
     own = {"after", "memory", "codec"}
-    defaults = options_of(record["strategy"])
+    defaults = options_of(strategy)
     parts += [f"{k}={v}" for k, v in options.items() if k not in own and v != defaults.get(k)]
     parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
     if "kernel" in network:
         parts.append(f"kernel {network['kernel']}")
-    name = record["strategy"].replace("_", " ")
+    name = strategy.replace("_", " ")
     return f"{name} ({', '.join(parts)})" if parts else name

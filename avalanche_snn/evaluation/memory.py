@@ -24,7 +24,13 @@ from avalanche.benchmarks.utils.flat_data import FlatData
 from avalanche.evaluation import PluginMetric
 from avalanche.evaluation.metric_results import MetricValue
 from avalanche.logging import BaseLogger
-from avalanche.training.plugins import AGEMPlugin, EvaluationPlugin, GEMPlugin, RWalkPlugin
+from avalanche.training.plugins import (
+    AGEMPlugin,
+    EvaluationPlugin,
+    GEMPlugin,
+    RWalkPlugin,
+    SynapticIntelligencePlugin,
+)
 from avalanche.training.storage_policy import ExemplarsBuffer
 from avalanche.training.supervised import DER, ER_ACE, MER
 from numpy.typing import NDArray
@@ -39,16 +45,19 @@ _OF_THE_TEMPLATE = {
     "model", "optimizer", "evaluator", "clock", "experience", "dataloader", "mbatch", "mb_output", "loss",
     "adapted_dataset", "current_eval_stream", "_eval_streams", "_experiences",
 }  # fmt: skip
-# What these go on holding though they compute it anew for every minibatch: it exists while they train.
-_OF_A_MINIBATCH: dict[type, set[str]] = {
+# What these go on holding though they compute it anew for every minibatch or experience: it exists while they train.
+# Entries of a mapping are written with a dot.
+_OF_TRAINING: dict[type, set[str]] = {
     AGEMPlugin: {"reference_gradients"},
     GEMPlugin: {"G"},
-    RWalkPlugin: {"iter_grad", "iter_params"},
+    RWalkPlugin: {"iter_grad", "iter_params", "checkpoint_params", "checkpoint_loss", "checkpoint_scores"},
+    SynapticIntelligencePlugin: {f"syn_data.{name}" for name in ("old_theta", "new_theta", "grad", "trajectory")},
     DER: {"batch_logits"},
     ER_ACE: {"mb_buffer_x", "mb_buffer_y", "mb_buffer_tid", "mb_buffer_out"},
     MER: {"w_bef"},
 }
 _NOT_MEMORY = (CLExperience, CLStream, CLScenario, EvaluationPlugin, BaseLogger, torch.optim.Optimizer)
+_OF_A_MODULE = {"_parameters", "_buffers", "_modules"}
 _LABEL_BYTES = 1
 
 
@@ -62,6 +71,15 @@ def memory_bytes(strategy: Any) -> int:
         strategy: any Avalanche strategy.
     """
     return _Count(strategy).total
+
+
+def bytes_of_a_sample(dataset: AvalancheDataset) -> int:
+    """Return the most bytes that `memory_bytes` counts for a sample that one of Avalanche's buffers refers to.
+
+    Stored without loss in as few whole bits a cell as the largest sample needs, and a byte for the label.
+    """
+    leaves = TreeReader().leaves(dataset, np.arange(len(dataset)), _serves_latents)
+    return max(-(-_stored_bytes(leaf, indices) // len(indices)) for leaf, indices in leaves)
 
 
 def bytes_in_use(strategy: Any) -> int:
@@ -103,6 +121,14 @@ class MemoryMetric(PluginMetric[int]):
     def working_bytes(self) -> int:
         """The most bytes beyond those kept, over all experiences."""
         return self._working
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts so far."""
+        return {"most": self._most, "kept": self._kept, "working": self._working}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the counts of another metric."""
+        self._most, self._kept, self._working = state["most"], state["kept"], state["working"]
 
     def before_training_exp(self, strategy: Any) -> None:
         """Count what is there before the first epoch."""
@@ -148,6 +174,8 @@ class _Count:
             self._count_tensor(tensor)
         of_the_model = sum(self._bytes_of_storages.values())
         self._seen.add(id(strategy.model))
+        # What a strategy hangs on the network (CWR* its consolidated weights) is no part of it.
+        self._visit_attributes(strategy.model, skip=_OF_A_MODULE)
         self._visit_attributes(strategy, skip=_OF_THE_TEMPLATE)
         tensors = sum(self._bytes_of_storages.values()) - of_the_model
         samples = sum(_stored_bytes(leaf, np.unique(np.concatenate(parts))) for leaf, parts in self._samples.values())
@@ -173,7 +201,7 @@ class _Count:
         elif isinstance(value, nn.Module):
             for tensor in (*value.parameters(recurse=False), *value.buffers(recurse=False)):
                 self._count_tensor(tensor)
-            self._visit({k: v for k, v in vars(value).items() if k not in ("_parameters", "_buffers", "_modules")})
+            self._visit({k: v for k, v in vars(value).items() if k not in _OF_A_MODULE})
             for child in value.children():
                 self._visit(child)
         elif isinstance(value, Mapping):
@@ -186,10 +214,15 @@ class _Count:
             self._visit_attributes(value)
 
     def _visit_attributes(self, value: Any, skip: Set[str] = frozenset()) -> None:
-        of_a_minibatch = set().union(*(names for kind, names in _OF_A_MINIBATCH.items() if isinstance(value, kind)))
+        of_training = set().union(*(names for kind, names in _OF_TRAINING.items() if isinstance(value, kind)))
+        if self._working:
+            of_training = set()
         for name, item in list(vars(value).items()):
-            if name not in skip and (self._working or name not in of_a_minibatch):
-                self._visit(item)
+            if name in skip or name in of_training:
+                continue
+            if isinstance(item, Mapping) and any(f"{name}.{key}" in of_training for key in item):
+                item = {key: entry for key, entry in item.items() if f"{name}.{key}" not in of_training}
+            self._visit(item)
 
     def _count_tensor(self, tensor: Tensor) -> None:
         """Count what the tensor shows of its storage, and never more of a storage than there is."""

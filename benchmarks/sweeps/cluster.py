@@ -21,6 +21,7 @@ from benchmarks.files import write_whole
 from benchmarks.processes import Failure, failure_of
 from benchmarks.progress import EpochReached
 from benchmarks.records import Record, write_record
+from benchmarks.refusals import refusal_path
 from benchmarks.runner import record_path, run, shared_network
 from benchmarks.settings import RunPlan
 
@@ -36,10 +37,12 @@ class Answer:
     Attributes:
         outcome: the record, or why there is none.
         networks: file name -> content of the networks after experience 0 that the run made or was given.
+        refusal: content of the file that says why the run was refused, if it was.
     """
 
     outcome: Record | Failure
     networks: dict[str, bytes]
+    refusal: bytes | None = None
 
 
 def carry_out_on_cluster(
@@ -68,8 +71,11 @@ def carry_out_on_cluster(
         waiting = dict(_submit(client, plans, n_threads))
         for future in dask.as_completed(list(waiting)):
             plan = waiting.pop(future)
-            outcome = _outcome(future, plan)
+            found = _answer_of(future, plan)
             future.release()
+            outcome = found.outcome
+            if found.refusal is not None:
+                write_whole(refusal_path(plan, results), found.refusal)
             if isinstance(outcome, Failure):
                 failures.append(outcome)
             else:
@@ -102,25 +108,30 @@ def answer(plan: RunPlan, before: Answer | None, n_threads: int) -> Answer:
         n_threads: of torch.
     """
     with _ONE_AT_A_TIME, tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        networks = Path(folder) / "networks"
+        networks, results = Path(folder) / "networks", Path(folder) / "results"
         networks.mkdir()
         for name, content in (before.networks if before is not None else {}).items():
             write_whole(networks / name, content)
         torch.set_num_threads(n_threads)
         outcome: Record | Failure
         try:
-            outcome = run(plan, Path(folder) / "results", cache=networks, view=_Silence())
+            outcome = run(plan, results, cache=networks, view=_Silence())
         except Exception as error:
             outcome = failure_of(plan.identifier, error)
-        return Answer(outcome, {path.name: path.read_bytes() for path in networks.glob("*.pt")})
+        refused = refusal_path(plan, results)
+        return Answer(
+            outcome,
+            {path.name: path.read_bytes() for path in networks.glob("*.pt")},
+            refused.read_bytes() if refused.exists() else None,
+        )
 
 
-def _outcome(future: Any, plan: RunPlan) -> Record | Failure:
+def _answer_of(future: Any, plan: RunPlan) -> Answer:
     try:
-        outcome: Record | Failure = future.result().outcome
+        found: Answer = future.result()
     except Exception as error:  # Dask's own: the worker died too often, was stopped, cannot import the bench
-        return Failure(plan.identifier, f"{type(error).__name__}: {error}")
-    return outcome
+        return Answer(Failure(plan.identifier, f"{type(error).__name__}: {error}"), {})
+    return found
 
 
 def _dask() -> Any:

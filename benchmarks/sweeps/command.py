@@ -13,6 +13,7 @@ from benchmarks.jobs import Carrier, carry_out
 from benchmarks.pretraining import CACHE
 from benchmarks.processes import Failure, check_cores
 from benchmarks.records import RESULTS, Record, all_records
+from benchmarks.refusals import refusal_path
 from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan
 from benchmarks.sweeps.cluster import carry_out_on_cluster
@@ -51,9 +52,12 @@ def run_sweep(parsed: argparse.Namespace) -> int:
     if parsed.cluster is None:
         check_cores(parsed.jobs, parsed.threads)
     sweep = read_sweep(find_sweep(parsed.name))
-    waiting = [plan for plan in sweep.plans if not record_path(plan, parsed.results).exists()]
+    left_over = [plan for plan in sweep.plans if not record_path(plan, parsed.results).exists()]
+    waiting = [plan for plan in left_over if not refusal_path(plan, parsed.results).exists()]
     cost = estimate(waiting, all_records(parsed.results))
-    print(f"{sweep.title}: {len(sweep.plans)} runs, {len(sweep.plans) - len(waiting)} of them have a record")
+    n_refused = len(left_over) - len(waiting)
+    refused = f", {n_refused} were refused (the table says why)" if n_refused else ""
+    print(f"{sweep.title}: {len(sweep.plans)} runs, {len(sweep.plans) - len(left_over)} of them have a record{refused}")
     if waiting:
         print(f"{len(waiting)} to do: {cost.describe(parsed.jobs)}")
     if parsed.dry_run:
@@ -68,7 +72,11 @@ def run_sweep(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was finished has its record; the same command goes on from there", file=sys.stderr)
         return 130
-    print(f"{len(waiting)} runs: {len(waiting) - len(failures)} finished, {len(failures)} failed")
+    refused_now = {plan.identifier for plan in waiting if refusal_path(plan, parsed.results).exists()}
+    failures = [failure for failure in failures if failure.name not in refused_now]
+    n_finished = len(waiting) - len(failures) - len(refused_now)
+    and_refused = f", {len(refused_now)} refused" if refused_now else ""
+    print(f"{len(waiting)} runs: {n_finished} finished, {len(failures)} failed{and_refused}")
     for failure in failures:
         print(f"failed: {failure.name}: {failure.reason}", file=sys.stderr)
         if failure.details:

@@ -10,7 +10,9 @@ import matplotlib.image
 import pytest
 
 from benchmarks import plots, style, tables
+from benchmarks.plans import make_plan
 from benchmarks.records import RESULTS, all_records, read_record, write_record
+from benchmarks.refusals import Refusal, all_refusals, write_refusal
 from benchmarks.summaries import label_of, summarise
 
 README = Path(__file__).parents[2] / "README.md"
@@ -106,6 +108,38 @@ def test_the_table_worked_out_by_hand() -> None:
     assert "| naive | 42.0 | 40.0 | 80.0 | 159,956 | 1,000 | 10 | 1 |" in table
     assert "| joint | 90.0 | 40.0 | 80.0 | all data | 1,000 | 10 | 1 |" in table
     assert "| *92.05* † |" in table, "published figures are marked as contaminated"
+
+
+def refusal_of(strategy: str, reason: str, least_bytes: int | None = None, **options: Any) -> Refusal:
+    settings = {**record_of()["settings"], "options": options}
+    return Refusal("class_incremental", strategy, "SHD", "merged", 0, settings, reason, least_bytes)
+
+
+def test_what_was_refused_stands_below_what_was_run() -> None:
+    refusals = [
+        refusal_of("replay_balanced", "too small", 700_020, memory="160 kB"),
+        refusal_of("icarl", "icarl cannot run on class_incremental: no attribute"),
+        refusal_of("icarl", "icarl cannot run on class_incremental: no attribute"),
+    ]
+    table = tables.markdown_tables([record_of()], refusals)
+    lines = table.splitlines()
+    row = lines.index("| replay balanced (160 kB) | n/a below 700,020 bytes | | | | | | |")
+    assert lines[row - 1].startswith("| naive |")
+    assert lines[row + 1].startswith("| *published")
+    assert lines[-4:] == ["", "Cannot run:", "", "- icarl cannot run on class_incremental: no attribute"]
+    official = tables.markdown_tables([record_of(split="official")], refusals)
+    assert "n/a" not in official
+    assert "annot run" not in official
+
+
+def test_refusals_of_short_runs_and_on_validation_data_are_in_no_table(tmp_path: Path) -> None:
+    plans = [make_plan("class_incremental", "naive"), make_plan("class_incremental", "naive", quick=True)]
+    plans.append(make_plan("class_incremental", "naive", validation=0.1))
+    for plan in plans:
+        write_refusal(plan, "SHD", ValueError("no"), tmp_path)
+    (refusal,) = all_refusals(tmp_path)
+    assert (refusal.settings, refusal.split) == (plans[0].settings, "merged")
+    assert not list(all_records(tmp_path)), "refusals are no records"
 
 
 def test_splits_and_data_never_share_a_table() -> None:

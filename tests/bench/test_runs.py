@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from benchmarks import runner
-from benchmarks.catalogue import benchmark_names, strategy_names
+from benchmarks.catalogue import benchmark_names, options_of, strategy_names, why_not
 from benchmarks.records import REQUIRED
+from benchmarks.refusals import all_refusals, write_refusal
 from benchmarks.runner import run
 from benchmarks.settings import RunPlan
 
@@ -20,13 +24,49 @@ REPEATABLE = ("final_accuracy", "accuracy_matrix", "memory_bytes", "working_byte
 SMALL_MEMORY = {"memory": "4 kB", "after": "hidden1"}
 
 
-@pytest.mark.parametrize("benchmark", benchmark_names())
-@pytest.mark.parametrize("strategy", strategy_names())
-def test_every_strategy_runs_on_every_benchmark(
-    benchmark: str, strategy: str, small_plan: Plans, tmp_path: Path, cache: Path
+# What the network's weights and those of other layers take beside exemplars: 70 x 24 + 24 x 24 + 24 x 16 + 16 x 16 +
+# 16 x 20 weights in float32.
+NETWORK_BYTES = 4 * 3216
+BESIDE_EXEMPLARS = {
+    "gdumb": NETWORK_BYTES,
+    # The old network, scale and shift of the correction and at most 19 class numbers.
+    "bic": NETWORK_BYTES + 2 * 4 + 19 * 8,
+    # The old network with a linear layer, and class means three times: in the plugin, in the old network's classifier
+    # and by class there.
+    "icarl": NETWORK_BYTES + 4 * (16 * 20 + 20) + 3 * 4 * 16 * 20,
+    "cope": 4 * 20 * 20,
+}
+ON_ALL_BENCHMARKS = ("naive", "joint", "cumulative", "replay", "compressed_latent_replay")
+COMBINATIONS = [
+    pytest.param(
+        benchmark,
+        strategy,
+        marks=() if strategy in ON_ALL_BENCHMARKS or benchmark == "class_incremental" else pytest.mark.slow,
+    )
+    for benchmark in benchmark_names()
+    for strategy in strategy_names()
+]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks trained on experience 0, for all strategies."""
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.mark.parametrize(("benchmark", "strategy"), COMBINATIONS)
+def test_every_strategy_runs_on_every_benchmark_or_says_why_not(
+    benchmark: str, strategy: str, small_plan: Plans, tmp_path: Path, networks: Path
 ) -> None:
-    options = {"compressed_latent_replay": SMALL_MEMORY, "replay": {"memory": "60 kB"}}.get(strategy, {})
-    record = run(small_plan(benchmark, strategy, options=options), tmp_path, cache=cache)
+    options: dict[str, str] = {"memory": "60 kB"} if "memory" in options_of(strategy) else {}
+    if strategy == "compressed_latent_replay":
+        options = SMALL_MEMORY
+    plan = small_plan(benchmark, strategy, options=options)
+    if reason := why_not(strategy, benchmark):
+        with pytest.raises(ValueError, match=f"^{strategy} cannot run on {benchmark}: {re.escape(reason)}"):
+            run(plan, tmp_path, cache=networks)
+        return
+    record = run(plan, tmp_path, cache=networks)
     n_experiences = {"class_incremental": 2, "multi_class_incremental": 11, "sample_incremental": 2}[benchmark]
     rows = 1 if strategy == "joint" else n_experiences
     assert [len(row) for row in record["accuracy_matrix"]] == [n_experiences] * rows
@@ -36,8 +76,75 @@ def test_every_strategy_runs_on_every_benchmark(
     if strategy == "compressed_latent_replay":
         assert 0 < record["memory_bytes"] <= 4000
         assert record["working_bytes"] > 0
+    elif "memory" in options:
+        exemplars = record["memory_bytes"] - BESIDE_EXEMPLARS.get(strategy, 0)
+        # GEM and A-GEM share the budget among experiences, and round down for each.
+        least = 30_000 if strategy in ("agem", "gem") else 50_000
+        assert least < exemplars <= 60_000
     if strategy == "naive":
         assert record["memory_bytes"] == record["working_bytes"] == 0
+
+
+@pytest.mark.parametrize(("strategy", "shares"), [("gdumb", False), ("si", False), ("ewc", True), ("der", True)])
+def test_what_learns_while_it_trains_trains_the_first_experience_itself(
+    strategy: str, shares: bool, small_plan: Plans, tmp_path: Path, cache: Path
+) -> None:
+    options = {"memory": "60 kB"} if "memory" in options_of(strategy) else {}
+    plan = small_plan("class_incremental", strategy, options=options)
+    assert (run(plan, tmp_path, cache=cache)["first_seconds"] > 0) == shares
+    assert (runner.shared_network(plan) is not None) == shares
+
+
+def test_a_strategy_that_trains_from_scratch_gets_the_epochs_of_the_first_experience_each_time(
+    small_plan: Plans, tmp_path: Path, cache: Path
+) -> None:
+    class Epochs:
+        last = (0, 0)
+
+        def reached(self, epoch: Any) -> None:
+            self.last = (epoch.n_epochs, epoch.n_all)
+
+        def network_is_ready(self) -> None:
+            raise AssertionError("it shares no network")
+
+        def close(self) -> None:
+            pass
+
+    view = Epochs()
+    plan = small_plan("class_incremental", "gdumb", options={"memory": "60 kB"})
+    run(plan, tmp_path, cache=cache, view=view)
+    assert view.last == (2 * plan.training.first_epochs, 2 * plan.training.first_epochs)
+
+
+def test_what_draws_from_other_generators_is_repeatable_too(small_plan: Plans, tmp_path: Path, cache: Path) -> None:
+    plan = small_plan("class_incremental", "agem", options={"memory": "60 kB"})
+    first = run(plan, tmp_path / "a", cache=cache)
+    random.seed(99)
+    second = run(plan, tmp_path / "b", cache=cache)
+    for name in REPEATABLE:
+        assert first[name] == second[name]
+
+
+def test_a_memory_that_is_too_small_is_refused_and_written_down(
+    small_plan: Plans, tmp_path: Path, networks: Path
+) -> None:
+    plan = small_plan("class_incremental", "replay_balanced", options={"memory": "1 kB"})
+    with pytest.raises(ValueError, match=r"too small for 20 exemplars, one of each class: .* is the least that works"):
+        run(plan, tmp_path, cache=networks)
+    (refusal,) = all_refusals(tmp_path)
+    assert (refusal.benchmark, refusal.strategy, refusal.seed) == ("class_incremental", "replay_balanced", 0)
+    assert refusal.least_bytes is not None
+    assert refusal.least_bytes % 20 == 0
+    least = small_plan("class_incremental", "replay_balanced", options={"memory": refusal.least_bytes})
+    assert run(least, tmp_path, cache=networks)["memory_bytes"] <= refusal.least_bytes
+
+
+def test_a_refusal_is_forgotten_when_the_run_works(small_plan: Plans, tmp_path: Path, networks: Path) -> None:
+    plan = small_plan("class_incremental", "naive")
+    write_refusal(plan, "SyntheticSpokenDigits", ValueError("it did not work"), tmp_path)
+    assert [refusal.reason for refusal in all_refusals(tmp_path)] == ["it did not work"]
+    run(plan, tmp_path, cache=networks)
+    assert not list(all_refusals(tmp_path))
 
 
 def test_final_accuracy_weighs_experiences_by_their_samples(small_plan: Plans, tmp_path: Path, cache: Path) -> None:

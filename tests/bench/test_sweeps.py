@@ -173,6 +173,21 @@ def test_a_sweep_says_its_cost_does_what_is_missing_and_nothing_twice(
     assert outcomes_in(tmp_path / "results") == done
 
 
+def test_runs_that_are_refused_are_no_failures_and_are_not_tried_again(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = SMALL.replace("multi_class_incremental", "sample_incremental").replace(
+        '"compressed_latent_replay"', '"bic"'
+    )
+    path = write(tmp_path, re.sub(r"options = .*\nseeds = .*", "", series))
+    assert main(["sweep", str(path), *folders]) == 0
+    said = capsys.readouterr().out
+    assert "2 runs: 1 finished, 0 failed, 1 refused" in said
+    assert "bic cannot run on sample_incremental" in said
+    assert main(["sweep", str(path), *folders]) == 0
+    assert "2 runs, 1 of them have a record, 1 were refused (the table says why)" in capsys.readouterr().out
+
+
 def record_of(plan: Any, seconds: float, first_seconds: float) -> dict[str, Any]:
     return {
         "benchmark": plan.benchmark,

@@ -16,6 +16,8 @@ from avalanche.training.plugins import (
     LwFPlugin,
     MASPlugin,
     ReplayPlugin,
+    RWalkPlugin,
+    SynapticIntelligencePlugin,
 )
 from avalanche.training.supervised import DER, ER_ACE, MER, Cumulative, Naive
 from tiny_learners import N_EACH, C, K, Silence, T, learn, tiny_benchmark, tiny_network, tiny_strategy
@@ -24,6 +26,7 @@ from torch import nn
 from avalanche_snn.benchmarks import split_classes
 from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.evaluation import MemoryMetric, bytes_in_use, memory_bytes, memory_metrics
+from avalanche_snn.evaluation.memory import bytes_of_a_sample
 from avalanche_snn.training import CompressedLatentReplayPlugin
 
 SAMPLE = T * C // 8 + 1  # a bit a cell, and a byte for the label
@@ -61,6 +64,9 @@ def test_the_network_of_these_tests():
         (lambda: [EWCPlugin(1.0)], lambda: 3 * 2 * 4 * weights()),
         (lambda: [EWCPlugin(1.0, mode="online", decay_factor=0.5)], lambda: 2 * 4 * weights()),
         (lambda: [MASPlugin()], lambda: 2 * 4 * weights()),
+        # Moving average of importances, scores, penalties and old weights; what is computed between scores comes on top
+        # while training.
+        (lambda: [RWalkPlugin(delta_t=2)], lambda: 4 * 4 * weights()),
         # The old network, batch statistics and their counters included.
         (lambda: [LwFPlugin()], network_bytes),
         (lambda: [ReplayPlugin(8)], lambda: 8 * SAMPLE),
@@ -116,6 +122,35 @@ def test_rasters_of_a_data_set_are_counted_as_those_of_any_other(dtype):
         # All samples of a data set take as many bits as the largest of them.
         assert memory_bytes(strategy) == 12 * number * sample[number]
     assert int(rasters.max()) == 8
+
+
+def test_synaptic_intelligence_keeps_old_weights_importances_and_paths():
+    """Not the weights before and after a step, its gradient and the path of the present experience."""
+    plugin = SynapticIntelligencePlugin(1.0)
+    strategy = tiny_strategy(tiny_network(), [plugin])
+    learn(strategy, tiny_benchmark())
+    # Batch norms are left out: weight and bias of 9 and of 7 neurons.
+    regularised = weights() - 2 * (9 + 7)
+    assert memory_bytes(strategy) == 3 * 4 * regularised
+    # On the CPU, weights after a step are the network's own, and not counted.
+    assert bytes_in_use(strategy) - memory_bytes(strategy) >= 2 * 4 * regularised
+
+
+def test_what_a_strategy_hangs_on_the_network_is_counted():
+    class Hanging(SupervisedPlugin):
+        def before_training(self, strategy, **kwargs):
+            strategy.model.saved_weights = {3: np.zeros(7, dtype=np.float32), 4: np.zeros(7, dtype=np.float32)}
+            strategy.model.own = strategy.model.readout.weight
+
+    assert after_learning([Hanging()]) == 2 * 7 * 4
+
+
+def test_a_sample_costs_what_is_counted_for_it():
+    for largest in (1, 3):
+        benchmark = tiny_benchmark(largest=largest)
+        each = bytes_of_a_sample(benchmark.train_stream[0].dataset)
+        assert each == {1: 1, 3: 2}[largest] * T * C // 8 + 1
+        assert after_learning([ReplayPlugin(8)], benchmark=benchmark) == 8 * each
 
 
 def test_nothing_is_counted_twice():

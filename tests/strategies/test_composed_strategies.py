@@ -29,8 +29,12 @@ def test_build_gives_a_strategy_of_avalanche(name: str) -> None:
     strategy = find_strategy(name).build(model, optimizer, train_mb_size=7, train_epochs=3, evaluator=None)
     assert isinstance(strategy, SupervisedTemplate)
     assert type(strategy) is CLASSES.get(name, type(strategy))
-    assert strategy.model is model
-    assert strategy.optimizer is optimizer
+    if name in ("icarl", "streaming_lda"):
+        assert model.hidden2 in list(strategy.model.modules()), "all but the readout, with another one behind"
+    else:
+        assert strategy.model is model
+    # The analysis of `streaming_lda` has nothing to optimise.
+    assert strategy.optimizer is (None if name == "streaming_lda" else optimizer)
     assert (strategy.train_mb_size, strategy.train_epochs) == (7, 3)
 
 
