@@ -17,6 +17,8 @@ FLOORS = {
     "benchmarks": 3,
     "training": 4,
     "evaluation": 4,
+    "logging": 4,
+    "checkpointing": 5,
 }
 
 
