@@ -70,6 +70,19 @@ class ActivityMetric(GenericPluginMetric[dict[str, float], Activity]):
         """
         return self._quantity(self._metric) if self._metric.samples else {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was counted since the last reset."""
+        return {name: dict(count) if isinstance(count, dict) else count for name, count in vars(self._metric).items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what another metric has counted."""
+        self.reset()
+        for name, count in state.items():
+            if isinstance(count, dict):
+                getattr(self._metric, name).update(count)
+            else:
+                setattr(self._metric, name, count)
+
     def before_forward(self, strategy: Any) -> None:
         """Begin to count, in training."""
         if self._mode == "train":

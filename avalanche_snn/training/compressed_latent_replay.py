@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.models import INPUT, CuttableSequential
-from avalanche_snn.spikes import TimeCodec, make_codec
+from avalanche_snn.spikes import make_codec
 from avalanche_snn.training.er_ace import join_buffer
 from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
 from avalanche_snn.training.frozen_front import FrozenFront
@@ -21,6 +21,7 @@ from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
 from avalanche_snn.training.replays import PackedReplays, Replays, RestoredReplays
+from avalanche_snn.training.restored_counts import largest_restored, require_room_in
 from avalanche_snn.training.selection import make_selection
 
 _N_EXAMPLES = 32
@@ -120,6 +121,41 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         """
         held = sum(part.nbytes for part in (self._front, self._replays) if part is not None)
         return held + sum(cache.memory_bytes for cache in self._caches)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the plugin was made with."""
+        return {
+            "after": self.cut_after,
+            "memory": self.budget,
+            "codec": self.codec,
+            "selection": type(self._selection).__name__,
+            "replay_share": self.replay_share,
+            "seed": self._generator.initial_seed(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the memory with its bytes, and how far random draws and replays have come."""
+        return {
+            "n_experiences": self._n_experiences,
+            "generator": self._generator.get_state(),
+            "memory": None if self._memory is None else self._memory.state_dict(),
+            "owed": 0.0 if self._plan is None else self._plan.owed,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take a state over; what lasts as long as an experience is computed anew, from the same numbers."""
+        self._n_experiences = state["n_experiences"]
+        self._generator.set_state(state["generator"])
+        if state["memory"] is None:
+            self._memory = None
+        else:
+            # Replays of the present experience go on drawing from the memory that there is.
+            if self._memory is None:
+                self._memory = ExemplarMemory(self.budget, make_codec(*state["memory"]["codec"]), self._selection)
+            self._memory.load_state_dict(state["memory"])
+        if self._plan is not None:
+            self._plan.owed = state["owed"]
 
     def before_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Put this plugin ahead of the strategy's own code and of every other plugin, for the duration of `train`.
@@ -225,12 +261,12 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             (n_time_steps, n_features), largest = rasters.shape[1:], self._largest_to_store(dataset)
             codec = make_codec(self.codec, n_time_steps, n_features, largest)
             codec.encode(rasters)  # says now what it cannot store
-            _require_room_in(rasters.dtype, codec)
+            require_room_in(rasters.dtype, codec)
         else:
             strategy.model.cut(self.cut_after, rasters.to(strategy.device))
             (n_time_steps, n_features), largest = strategy.model.latent_shape, strategy.model.largest_latent
             codec = make_codec(self.codec, n_time_steps, n_features, largest)
-            strategy.model.hold_latents_up_to(_largest_restored(codec))
+            strategy.model.hold_latents_up_to(largest_restored(codec))
         return ExemplarMemory(self.budget, codec, self._selection)
 
     def _fit_codec(self, dataset: Any) -> None:
@@ -239,7 +275,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         largest = self._largest_to_store(dataset.eval())
         if largest > codec.max_count:
             wider = make_codec(codec.spec, codec.n_time_steps, codec.n_features, largest)
-            _require_room_in(rasters_of(dataset, [0]).dtype, wider)
+            require_room_in(rasters_of(dataset, [0]).dtype, wider)
             self.memory.recode(wider)
 
     def _largest_to_store(self, dataset: Any) -> int:
@@ -307,21 +343,3 @@ def _labels_of(dataset: Any) -> tuple[list[int], list[int]]:
     """Return class label and task label (0 where there is none) of every sample."""
     labels = [int(label) for label in dataset.targets]
     return labels, [int(task) for task in getattr(dataset, "targets_task_labels", [0] * len(labels))]
-
-
-def _require_room_in(dtype: torch.dtype, codec: TimeCodec) -> None:
-    """Raise ValueError when rasters of a dtype cannot hold all that a code restores."""
-    silence = torch.zeros((1, codec.n_time_steps, codec.n_features))
-    try:
-        codec.decode(codec.encode(silence), dtype)
-    except ValueError as error:
-        raise ValueError(
-            f"The code {codec.spec!r} restores larger counts than the rasters of this data set can hold: {error} Load "
-            "the rasters as float32, or take another code."
-        ) from None
-
-
-def _largest_restored(codec: TimeCodec) -> int:
-    """Return the largest value that a code restores: counts where windows are counted."""
-    fullest = torch.full((1, codec.n_time_steps, codec.n_features), float(codec.max_count))
-    return int(codec.decode(codec.encode(fullest)).max())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from avalanche_snn.spikes import TimeCodec
+from avalanche_snn.spikes import TimeCodec, make_codec
 from avalanche_snn.training.packed_rows import PackedRows
 from avalanche_snn.training.selection import Selection
 
@@ -209,6 +210,22 @@ class ExemplarMemory:
                 self._replace(group, rows.keep(self.selection.shorten(len(rows), quotas[key] // width)))
         for group, rows in enumerate(list(self._groups)):
             self._replace(group, self._packed(old.decode(rows.take(torch.arange(len(rows))))))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that is held, byte for byte, and the code that it is held in."""
+        codec = self.codec
+        return {
+            "codec": [codec.spec, codec.n_time_steps, codec.n_features, codec.max_count],
+            "index": self._index,
+            "groups": [[rows.data, rows.lengths, rows.width] for rows in self._groups],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Hold what another memory held."""
+        self.codec = make_codec(*state["codec"])
+        self._length_dtype = _length_dtype(self.codec)
+        self._index = state["index"]
+        self._groups = [PackedRows(*rows) for rows in state["groups"]]
 
     def _places_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """Return the group of each exemplar, and its row there."""

@@ -33,6 +33,14 @@ class SeenClassesCrossEntropy(SupervisedPlugin):
         """The classes seen so far, in ascending order."""
         return sorted(self._seen)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the classes seen so far."""
+        return {"classes": self.classes}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the classes that another loss has seen."""
+        self._seen = set(state["classes"])
+
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take in the classes of the data that are about to be trained on."""
         self._seen.update(int(label) for label in strategy.adapted_dataset.targets)

@@ -27,6 +27,7 @@ class ReplayPlan:
     Attributes:
         share: the fraction of a minibatch that replays make up.
         group_shares: float64 `[G]`, the fraction of the replays that each group makes up, in the order of `n_seen`.
+        owed: replays, or parts of one, that rounding has left over for later minibatches.
     """
 
     def __init__(self, n_seen: Mapping[GroupKey, int], new_labels: Iterable[int], replay_share: float | str) -> None:
@@ -40,7 +41,7 @@ class ReplayPlan:
         n_classes = len(n_old.keys() | n_new.keys())
         self.share = float(of_its_class.sum()) / n_classes if isinstance(replay_share, str) else replay_share
         self.group_shares = of_its_class / of_its_class.sum()
-        self._owed = 0.0
+        self.owed = 0.0
 
     def new_among(self, n_samples: int) -> int:
         """Return how many samples of a minibatch of `n_samples` are new: at least one."""
@@ -48,7 +49,7 @@ class ReplayPlan:
 
     def replays_for(self, n_new: int) -> int:
         """Return how many replays go with `n_new` new samples; what rounding leaves over is made up for later."""
-        self._owed += n_new * self.share / (1 - self.share)
-        n_replays = round(self._owed)
-        self._owed -= n_replays
+        self.owed += n_new * self.share / (1 - self.share)
+        n_replays = round(self.owed)
+        self.owed -= n_replays
         return n_replays

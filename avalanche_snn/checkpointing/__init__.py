@@ -1,0 +1,7 @@
+"""Saving a whole continual run, and going on with it as if nothing had happened."""
+
+from avalanche_snn.checkpointing.checkpoints import load, save
+from avalanche_snn.checkpointing.plugins import Checkpointable
+from avalanche_snn.checkpointing.run import resume
+
+__all__ = ["Checkpointable", "load", "resume", "save"]
