@@ -44,5 +44,5 @@ $(READY): pyproject.toml
 	@$(VENV)/bin/python -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (21, 3))' || \
 		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	@echo "==> Installing avalanche_snn and what it needs into $(VENV): once, some minutes, about 6 GB"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,docs]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run|tune|sweep|table|plot|demo|speed`."""
+"""The command line: `python -m benchmarks run|tune|sweep|table|plot|gallery|demo|speed`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from avalanche_snn.neurons.kernels import KERNELS
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.choices import CHOSEN
 from benchmarks.demo import demo
+from benchmarks.gallery import make_gallery, plot_galleries
 from benchmarks.jobs import Carrier, carry_out
 from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
@@ -167,7 +168,10 @@ def _table(parsed: argparse.Namespace) -> int:
 
 
 def _plot(parsed: argparse.Namespace) -> int:
-    for path in plot_records(list(all_records(parsed.results)), parsed.output or parsed.results / "figures"):
+    folder = parsed.output or parsed.results / "figures"
+    for path in plot_records(list(all_records(parsed.results)), folder):
+        print(path)
+    for path in plot_galleries(parsed.results, folder):
         print(path)
     return 0
 
@@ -177,10 +181,15 @@ def _demo(parsed: argparse.Namespace) -> int:
     return demo(parsed.output)
 
 
+def _gallery(parsed: argparse.Namespace) -> int:
+    make_gallery(parsed.data, parsed.results / "gallery" / f"{parsed.data}.json", networks=parsed.networks)
+    return _plot(parsed)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_tune, _add_table, _add_plot, _add_demo, add_sweep, add_speed):
+    for add in (_add_run, _add_tune, _add_table, _add_plot, _add_demo, _add_gallery, add_sweep, add_speed):
         add(commands)
     return parser
 
@@ -268,6 +277,17 @@ def _add_plot(commands: _Commands) -> None:
     plot.add_argument("--results", type=Path, default=RESULTS)
     plot.add_argument("--output", type=Path, default=None, help="folder of the figures")
     plot.set_defaults(carry_out=_plot)
+
+
+def _add_gallery(commands: _Commands) -> None:
+    gallery = commands.add_parser(
+        "gallery",
+        help="take test samples through a network: rasters of input, latent, what is kept and what comes back",
+    )
+    gallery.add_argument("--data", choices=("shd", "synthetic"), default="shd")
+    gallery.add_argument("--results", type=Path, default=RESULTS)
+    gallery.add_argument("--networks", type=Path, default=CACHE, help="folder of networks trained on experience 0")
+    gallery.set_defaults(carry_out=_gallery, output=None)
 
 
 def _add_demo(commands: _Commands) -> None:

@@ -18,9 +18,7 @@ from benchmarks.files import write_whole
 from benchmarks.plans import make_plan
 from benchmarks.pretraining import CACHE, pretrain
 from benchmarks.progress import EpochBar, EpochCounter
-from benchmarks.records import RESULTS
 
-GALLERY = RESULTS / "gallery"
 _BENCHMARK, _AFTER, _WINDOW = "multi_class_incremental", "hidden2", 5
 _N_SAMPLES = 3
 _SHD_MILLISECONDS = 1400.0
@@ -122,6 +120,15 @@ def plot_gallery(content: dict[str, Any], path: Path) -> Path:
         axes.set_xlabel("time (ms)", fontsize=9)
     drawn.suptitle(f"{content['data_name']}, {content['split']} split, test samples", x=0.01, ha="left", fontsize=11)
     return style.save(drawn, path)
+
+
+def plot_galleries(results: Path, folder: Path) -> list[Path]:
+    """Draw the galleries that are recorded beside a folder of records."""
+    files = sorted((results / "gallery").glob("*.json"))
+    return [
+        plot_gallery(json.loads(file.read_text(encoding="utf-8")), folder / f"gallery-{file.stem}.png")
+        for file in files
+    ]
 
 
 def _draw_panel(panel: dict[str, Any], axes: Any) -> None:

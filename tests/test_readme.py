@@ -12,8 +12,12 @@ import pytest
 import torch
 from small_shd import small_samples, write_shd
 
+from avalanche_snn.logging import read_json_lines
+
 README = Path(__file__).parents[1] / "README.md"
-COMPOSE, KERNELS, COMPARE, LOG = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+COMPOSE, KERNELS, COMPARE, LOG, RESUME = re.findall(
+    r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
+)
 
 
 @pytest.fixture
@@ -88,10 +92,40 @@ def test_logging_to_weights_and_biases(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    exec(LOG, after_the_first_block)
+    names = after_the_first_block
+    exec(COMPARE, names)
+    exec(LOG, names)
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     until = time.monotonic() + 30
     # wandb's own process writes the file, now and then a little after `finish` has returned.
-    while b"memory_bytes" not in log.read_bytes() and time.monotonic() < until:
+    while b"MemoryBytes" not in log.read_bytes() and time.monotonic() < until:
         time.sleep(0.2)
-    assert b"memory_bytes" in log.read_bytes()
+    assert b"MemoryBytes" in log.read_bytes()
+    lines = read_json_lines(tmp_path / "run.jsonl")
+    tested = [line["current_experience"] for line in lines if line.get("name", "").startswith("Top1_Acc_Exp/eval")]
+    assert set(tested) == {0, 1}
+
+
+def test_a_script_goes_on_where_it_was(
+    after_the_first_block: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = after_the_first_block
+
+    def strategy() -> Any:
+        torch.manual_seed(3)
+        model = names["RecurrentSNN"](time_pooling={"hidden2": "any/5"}, seed=1)
+        return names["Naive"](
+            model=model,
+            optimizer=torch.optim.Adamax(model.parameters()),
+            train_mb_size=64,
+            eval_mb_size=256,
+            plugins=[names["CompressedLatentReplayPlugin"]("hidden2", "16 kB")],
+        )
+
+    first, second = strategy(), strategy()
+    for again in (first, second):
+        exec(RESUME.replace("train_epochs = 10", "train_epochs = 1"), {**names, "strategy": again})
+    assert second.clock.train_exp_counter == 2
+    for name, weights in first.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], weights)

@@ -69,7 +69,8 @@ class WeightsAndBiasesLogger(EventLogger):
         group: runs that belong together, as the seeds of one setting.
         tags: up to 64 characters each.
         config: your own settings (a seed, a data split, ...), beside those that are collected.
-        dir: folder in which W&B makes its folder "wandb", with one folder a run; "." without.
+        dir: folder in which W&B makes its folder "wandb", with one folder a run; without, that of the
+            variable WANDB_DIR, or ".".
         mode: "online", "offline" (into the folder, for `wandb sync` later) or "disabled" (nothing at all). Without,
             what W&B's environment variable WANDB_MODE says, otherwise "online".
         run_id: a run of this project to resume, or the id of a new one.
@@ -104,7 +105,8 @@ class WeightsAndBiasesLogger(EventLogger):
             "name": name,
             "group": group,
             "tags": list(tags) or None,
-            "dir": None if dir is None else str(Path(dir).absolute()),
+            # W&B itself looks at folder and environment only once a process.
+            "dir": str(Path(dir or os.environ.get("WANDB_DIR") or ".").absolute()),
             "mode": mode,
         }
         self._config = dict(config or {})
@@ -198,10 +200,8 @@ class WeightsAndBiasesLogger(EventLogger):
 
     def _start(self) -> wandb.Run:
         if self._run is None:
-            folder = self._options["dir"]
-            if folder is not None:
-                # W&B turns to the system's folder for temporary files where there is none.
-                Path(folder).mkdir(parents=True, exist_ok=True)
+            # W&B turns to the system's folder for temporary files where there is none.
+            Path(self._options["dir"]).mkdir(parents=True, exist_ok=True)
             resume: Literal["allow"] | None = None if self.run_id is None else "allow"
             # Else a run that is still open would be taken for ours.
             self._run = wandb.init(**self._options, id=self.run_id, resume=resume, reinit="create_new")

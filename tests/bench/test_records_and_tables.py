@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import plots, style, tables
 from benchmarks.plans import make_plan
+from benchmarks.gallery import plot_galleries
 from benchmarks.records import RESULTS, all_records, read_record, write_record
 from benchmarks.refusals import Refusal, all_refusals, write_refusal
 from benchmarks.summaries import label_of, summarise
@@ -164,7 +165,8 @@ def test_the_readme_shows_what_the_records_say() -> None:
 
 
 def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path) -> None:
-    drawn = {path.name for path in plots.plot_records(list(all_records(RESULTS)), tmp_path)}
+    paths = [*plots.plot_records(list(all_records(RESULTS)), tmp_path), *plot_galleries(RESULTS, tmp_path)]
+    drawn = {path.name for path in paths}
     assert drawn == {path.name for path in (RESULTS / "figures").glob("*.png")}
 
 
