@@ -10,8 +10,8 @@ import matplotlib.image
 import pytest
 
 from benchmarks import plots, style, tables
-from benchmarks.plans import make_plan
 from benchmarks.gallery import plot_galleries
+from benchmarks.plans import make_plan
 from benchmarks.records import RESULTS, all_records, read_record, write_record
 from benchmarks.refusals import Refusal, all_refusals, write_refusal
 from benchmarks.summaries import label_of, summarise
