@@ -25,18 +25,18 @@ def download_shd(folder: Path, *, train: bool) -> None:
     file_name = "shd_train.h5" if train else "shd_test.h5"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
+        unfinished = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
     except OSError as error:
         raise FileNotFoundError(_failure(folder / file_name, f"{folder} cannot be written to: {error}")) from error
     try:
-        tonic.datasets.SHD(save_to=str(workplace), train=train)
+        tonic.datasets.SHD(save_to=str(unfinished), train=train)
         # The archive goes along: tonic's own SHD class looks for it, and would fetch it once more.
         for name in (f"{file_name}.zip", file_name):
-            os.replace(workplace / "SHD" / name, folder / name)
+            os.replace(unfinished / "SHD" / name, folder / name)
     except (OSError, RuntimeError, http.client.HTTPException, zipfile.BadZipFile) as error:
         raise FileNotFoundError(_failure(folder / file_name, f"{type(error).__name__}: {error}")) from error
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _failure(path: Path, reason: str) -> str:
