@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from benchmarks import style
 from benchmarks.catalogue import find_benchmark
+from benchmarks.confusions import plot_confusions, with_confusion
 from benchmarks.matrices import plot_matrices
 from benchmarks.records import Record
 from benchmarks.summaries import Summary, summarise
@@ -22,7 +23,8 @@ _FEWEST_EXPERIENCES = 4
 def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     """Draw figures for each benchmark, data set, split and length of training: accuracy over experiences and bytes.
 
-    Where a stream is long enough, the accuracy matrices of all strategies follow in a figure of their own.
+    Where a stream is long enough, the accuracy matrices of all strategies follow in a figure of their own, and where
+    records have them, the confusion matrices of the best and the worst.
 
     Returns:
         The files written.
@@ -42,6 +44,9 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]
         if grown:
             paths.append(plot_matrices(grown, folder / f"{name}-matrices.png"))
+        confused = with_confusion(summaries)
+        if confused:
+            paths.append(plot_confusions(confused, folder / f"{name}-confusion.png"))
     return paths
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from avalanche.evaluation.metrics import accuracy_metrics
+from avalanche.evaluation.metrics import accuracy_metrics, confusion_matrix_metrics
 from avalanche.training.plugins import EvaluationPlugin
 
 from avalanche_snn.evaluation import MemoryMetric
@@ -125,6 +125,7 @@ class _Run:
         self.trains_first = _trains_first(self.file)
         self.from_scratch = _trains_from_scratch(self.file)
         self.memory = MemoryMetric()
+        self.confusions: list[list[list[int]]] = []
 
     def carry_out(self) -> Record:
         """Train and evaluate, and return the record."""
@@ -161,7 +162,12 @@ class _Run:
             eval_mb_size=_EVALUATION_MINIBATCH,
             criterion=make_loss(plan.training),
             plugins=plugins,
-            evaluator=EvaluationPlugin(accuracy_metrics(experience=True), self.memory, loggers=[SilentLogger()]),
+            evaluator=EvaluationPlugin(
+                accuracy_metrics(experience=True),
+                confusion_matrix_metrics(len(self.scenario.class_names), save_image=False, stream=True),
+                self.memory,
+                loggers=[SilentLogger()],
+            ),
             **own,
         )
 
@@ -188,6 +194,7 @@ class _Run:
 
     def _accuracies(self, strategy: Any) -> list[float]:
         metrics = strategy.eval(self._evaluation_stream)
+        self.confusions.append(_confusion(metrics))
         return [_experience_accuracy(metrics, number) for number in range(len(self._evaluation_stream))]
 
     @property
@@ -212,6 +219,7 @@ class _Run:
             else [_weighted(rows[-1], sizes)],
             "accuracy_matrix": rows,
             "evaluation_sizes": sizes,
+            "confusion": {"first": self.confusions[0], "last": self.confusions[-1]},
             "memory_bytes": self.memory.memory_bytes,
             "working_bytes": self.memory.working_bytes,
             "seconds": first_seconds + seconds,
@@ -236,6 +244,13 @@ def _experience_accuracy(metrics: dict[str, Any], number: int) -> float:
     if not found:
         raise ValueError(f"No accuracy of experience {number} among the metrics {', '.join(metrics)}.")
     return found[-1]
+
+
+def _confusion(metrics: dict[str, Any]) -> list[list[int]]:
+    """Find the confusion matrix of the whole stream: rows are the true classes, columns what they were taken for."""
+    (found,) = (value for name, value in metrics.items() if name.startswith("ConfusionMatrix_Stream/eval_phase/"))
+    matrix: list[list[int]] = found.to(torch.int64).tolist()
+    return matrix
 
 
 def _weighted(accuracies: list[float], sizes: list[int]) -> float:

@@ -10,6 +10,7 @@ import matplotlib.image
 import pytest
 
 from benchmarks import plots, style, tables
+from benchmarks.confusions import with_confusion
 from benchmarks.gallery import plot_galleries
 from benchmarks.plans import make_plan
 from benchmarks.records import RESULTS, all_records, read_record, write_record
@@ -202,6 +203,19 @@ def test_long_streams_have_a_figure_of_their_accuracy_matrices(tmp_path: Path) -
     assert matrices.name == "multi_class_incremental-SHD-merged-matrices.png"
     height, width, _ = matplotlib.image.imread(matrices).shape
     assert width > height > 600, "four in a row, five in two rows"
+
+
+def test_confusion_is_drawn_of_the_best_and_the_worst_that_have_it(tmp_path: Path) -> None:
+    known = {"confusion": {"first": [[9, 1], [10, 0]], "last": [[1, 9], [0, 10]]}}
+    records = [record_of("replay", final=0.9), record_of("naive", final=0.1, **known)]
+    records += [record_of("ewc", final=0.5, **known), record_of("cumulative", final=0.8, **known)]
+    summaries = summarise(records)
+    assert [summary.strategy for summary in with_confusion(summaries)] == ["cumulative", "naive"]
+    assert [path.name for path in plots.plot_records(records, tmp_path)] == [
+        "class_incremental-SHD-merged.png",
+        "class_incremental-SHD-merged-confusion.png",
+    ]
+    assert matplotlib.image.imread(tmp_path / "class_incremental-SHD-merged-confusion.png").shape[0] > 800
 
 
 def test_a_plot_has_curves_and_a_point_for_each_memory(tmp_path: Path) -> None:

@@ -71,6 +71,11 @@ def test_every_strategy_runs_on_every_benchmark_or_says_why_not(
     rows = 1 if strategy == "joint" else n_experiences
     assert [len(row) for row in record["accuracy_matrix"]] == [n_experiences] * rows
     assert all(0 <= accuracy <= 1 for row in record["accuracy_matrix"] for accuracy in row)
+    for confusion, row in zip(record["confusion"].values(), record["accuracy_matrix"][:: rows - 1 or 1], strict=False):
+        right = sum(confusion[label][label] for label in range(20))
+        sizes = record["evaluation_sizes"]
+        assert sum(map(sum, confusion)) == sum(sizes)
+        assert right == round(sum(accuracy * size for accuracy, size in zip(row, sizes, strict=True)))
     assert set(REQUIRED) <= set(record)
     assert record["data_name"] == "SyntheticSpokenDigits"
     if strategy == "compressed_latent_replay":
