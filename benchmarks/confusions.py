@@ -33,10 +33,13 @@ def plot_confusions(summaries: Sequence[Summary], path: Path) -> Path:
     all_axes = drawn.subplots(len(summaries), len(_MOMENTS), squeeze=False)
     for summary, row in zip(summaries, all_axes, strict=True):
         for (moment, when), axes in zip(_MOMENTS.items(), row, strict=True):
-            image = axes.imshow(_percent(summary, moment), vmin=0, vmax=100, cmap="cividis")
+            shares = _percent(summary, moment)
+            image = axes.imshow(shares, vmin=0, vmax=100, cmap="cividis")
             axes.set_title(f"{summary.label}\n{when}", fontsize=8, loc="left", wrap=True)
             axes.set_xlabel("taken for class", fontsize=9)
             axes.set_ylabel("class", fontsize=9)
+            axes.set_xticks(range(0, len(shares), 5))
+            axes.set_yticks(range(0, len(shares), 5))
             axes.tick_params(labelsize=8)
     drawn.colorbar(image, ax=all_axes, label="share of the class (%)", shrink=0.8)
     first = summaries[0]
