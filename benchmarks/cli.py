@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +16,7 @@ from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.choices import CHOSEN
 from benchmarks.demo import demo
 from benchmarks.gallery import make_gallery, plot_galleries
-from benchmarks.jobs import Carrier, carry_out
+from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
 from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
 from benchmarks.pretraining import CACHE
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _NOT_REPEATED = " (has a record, not repeated)"
-_INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +55,7 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         rest = "repeats them all" if parsed.again else "goes on from there"
         print(f"interrupted: what was finished has its record; the same command {rest}", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _run_one(plan: RunPlan, carrier: Carrier) -> int:
@@ -80,10 +78,7 @@ def _run_series(plans: Sequence[RunPlan], carrier: Carrier) -> int:
     failures = carry_out(waiting, carrier, _in_a_line)
     n_finished = len(waiting) - len(failures)
     print(f"{len(plans)} runs: {n_finished} finished, {len(recorded)} had a record, {len(failures)} failed")
-    for failure in failures:
-        print(f"failed: {failure.name}: {failure.reason}", file=sys.stderr)
-        if failure.details:
-            print(indent(failure.details.rstrip(), "    "), file=sys.stderr)
+    print_failures(failures)
     return 1 if failures else 0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import torch
@@ -18,6 +20,8 @@ from benchmarks.runner import run, shared_network
 from benchmarks.settings import RunPlan
 
 Describe = Callable[[RunPlan, Record], str]
+#: Exit status, as shells report a command that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def _one_by_one(plans: Sequence[RunPlan], carrier: Carrier, describe: Describe) 
             record = carrier(plan)
         except Exception as error:  # noqa: PERF203 - a run takes minutes
             failures.append(failure_of(plan.identifier, error))
-            print(_failed(failures[-1]), flush=True)
+            print(failed_line(failures[-1]), flush=True)
         else:
             print(describe(plan, record), flush=True)
     return failures
@@ -85,7 +89,7 @@ def _side_by_side(plans: Sequence[RunPlan], carrier: Carrier, describe: Describe
     def line(job: Job, outcome: Any) -> str:
         if isinstance(outcome, Failure):
             failures.append(outcome)
-            return _failed(outcome)
+            return failed_line(outcome)
         return describe(job.payload, outcome)
 
     jobs = [
@@ -110,7 +114,16 @@ def labels(plans: Sequence[RunPlan]) -> list[str]:
     ]
 
 
-def _failed(failure: Failure) -> str:
+def print_failures(failures: Sequence[Failure]) -> None:
+    """Print on standard error which runs failed, and why."""
+    for failure in failures:
+        print(f"failed: {failure.name}: {failure.reason}", file=sys.stderr)
+        if failure.details:
+            print(indent(failure.details.rstrip(), "    "), file=sys.stderr)
+
+
+def failed_line(failure: Failure) -> str:
+    """Describe a run that has failed, among those that have ended."""
     return f"{failure.name} failed: {failure.reason}"
 
 

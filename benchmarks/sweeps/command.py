@@ -6,10 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.jobs import Carrier, carry_out
+from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, failed_line, print_failures
 from benchmarks.pretraining import CACHE
 from benchmarks.processes import Failure, check_cores
 from benchmarks.records import RESULTS, Record, all_records
@@ -71,16 +70,13 @@ def run_sweep(parsed: argparse.Namespace) -> int:
         failures = _carry_out(waiting, parsed, left)
     except KeyboardInterrupt:
         print("interrupted: what was finished has its record; the same command goes on from there", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     refused_now = {plan.identifier for plan in waiting if refusal_path(plan, parsed.results).exists()}
     failures = [failure for failure in failures if failure.name not in refused_now]
     n_finished = len(waiting) - len(failures) - len(refused_now)
     and_refused = f", {len(refused_now)} refused" if refused_now else ""
     print(f"{len(waiting)} runs: {n_finished} finished, {len(failures)} failed{and_refused}")
-    for failure in failures:
-        print(f"failed: {failure.name}: {failure.reason}", file=sys.stderr)
-        if failure.details:
-            print(indent(failure.details.rstrip(), "    "), file=sys.stderr)
+    print_failures(failures)
     return 1 if failures else 0
 
 
@@ -90,8 +86,7 @@ def _carry_out(plans: Sequence[RunPlan], parsed: argparse.Namespace, left: _Time
         return carry_out(plans, carrier, left.line)
 
     def ended(plan: RunPlan, outcome: Any) -> None:
-        failed = isinstance(outcome, Failure)
-        print(f"{plan.identifier} failed: {outcome.reason}" if failed else left.line(plan, outcome), flush=True)
+        print(failed_line(outcome) if isinstance(outcome, Failure) else left.line(plan, outcome), flush=True)
 
     return carry_out_on_cluster(plans, parsed.cluster, parsed.results, parsed.threads, ended)
 

@@ -116,12 +116,7 @@ class FixedDynamics:
 
     def forward(self, currents: Tensor, recurrent_weight: Tensor | None, per_neuron: list[Tensor]) -> Tensor:
         """Spikes `[B, T, H]`; the membranes take the place of the currents."""
-        spikes = torch.empty_like(currents)
-        table = None if recurrent_weight is None else _padded(recurrent_weight.T)
-        arguments = self._arguments(currents)
-        arguments.forward = _address(table)
-        _function("run_fixed", currents.dtype)(ctypes.byref(arguments), currents.data_ptr(), spikes.data_ptr())
-        return spikes
+        return _run_forward("run_fixed", self._arguments(currents), currents, recurrent_weight)
 
     def backward(
         self,
@@ -164,12 +159,7 @@ class AdaptiveDynamics:
 
     def forward(self, currents: Tensor, recurrent_weight: Tensor | None, per_neuron: list[Tensor]) -> Tensor:
         """Spikes `[B, T, H]`; the membranes take the place of the currents."""
-        spikes = torch.empty_like(currents)
-        table = None if recurrent_weight is None else _padded(recurrent_weight.T)
-        arguments = self._arguments(currents, per_neuron)
-        arguments.forward = _address(table)
-        _function("run_adaptive", currents.dtype)(ctypes.byref(arguments), currents.data_ptr(), spikes.data_ptr())
-        return spikes
+        return _run_forward("run_adaptive", self._arguments(currents, per_neuron), currents, recurrent_weight)
 
     def backward(
         self,
@@ -238,6 +228,17 @@ def _common_arguments(currents: Tensor, threshold: float, reset: str, surrogate:
         "threshold": threshold,
         "surrogate_parameter": surrogate.parameter,
     }
+
+
+def _run_forward(
+    name: str, arguments: FixedArguments | AdaptiveArguments, currents: Tensor, recurrent_weight: Tensor | None
+) -> Tensor:
+    """Spikes `[B, T, H]` by the function of that name; the membranes take the place of the currents."""
+    spikes = torch.empty_like(currents)
+    table = None if recurrent_weight is None else _padded(recurrent_weight.T)
+    arguments.forward = _address(table)
+    _function(name, currents.dtype)(ctypes.byref(arguments), currents.data_ptr(), spikes.data_ptr())
+    return spikes
 
 
 def _recurrent_tables(recurrent_weight: Tensor | None, wants_grad: bool) -> tuple[Tensor | None, Tensor | None]:
