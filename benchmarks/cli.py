@@ -27,6 +27,7 @@ from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan, Training
 from benchmarks.speed.command import add_speed
 from benchmarks.sweeps.command import add_sweep
+from benchmarks.sweeps.files import plans_for
 from benchmarks.tables import markdown_tables, write_tables
 from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
 
@@ -155,7 +156,8 @@ def _figures(plan: RunPlan, record: Record) -> str:
 
 
 def _table(parsed: argparse.Namespace) -> int:
-    tables = markdown_tables(list(all_records(parsed.results)), list(all_refusals(parsed.results)))
+    results = parsed.results
+    tables = markdown_tables(list(all_records(results)), list(all_refusals(results)), plans_for(results))
     print(tables)
     if parsed.readme is not None:
         write_tables(tables, parsed.readme)

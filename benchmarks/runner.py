@@ -19,6 +19,7 @@ from avalanche.training.plugins import EvaluationPlugin
 from avalanche_snn.evaluation import MemoryMetric
 from avalanche_snn.models import RecurrentSNN
 from avalanche_snn.neurons import SpikingLayer
+from avalanche_snn.training import BudgetTooSmallError
 from benchmarks.catalogue import find_benchmark, find_strategy, takes_seed, why_not
 from benchmarks.losses import make_loss
 from benchmarks.pretraining import CACHE, key_of, pretrain
@@ -62,7 +63,7 @@ def run(
         try:
             record = prepared.carry_out()
         except ValueError as error:
-            if isinstance(error, CannotRunError) or hasattr(error, "least_bytes"):
+            if isinstance(error, (CannotRunError, BudgetTooSmallError)):
                 write_refusal(plan, prepared.scenario.dataset_name, error, results)
             raise
     finally:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.catalogue import benchmark_names, find_benchmark
 from benchmarks.records import Record
 from benchmarks.refusals import Refusal
-from benchmarks.settings import Benchmark
+from benchmarks.settings import RunPlan, Settings
 from benchmarks.summaries import Summary, describe_strategy, summarise
 
 BEGIN = "<!-- results: written by `python -m benchmarks table --readme README.md`, do not edit -->"
@@ -22,21 +23,44 @@ _HEAD = (
 _RULE = "|---|---|---|---|---|---|---|---|"
 
 
-def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = ()) -> str:
+@dataclass(frozen=True, order=True)
+class _Place:
+    """What the rows of one table have in common."""
+
+    benchmark: str
+    data_name: str
+    split: str
+    epochs: tuple[int, int]
+
+
+def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (), plans: Sequence[RunPlan] = ()) -> str:
     """Return one table for each benchmark, data set, split and length of training, in Markdown.
 
-    Runs that were refused stand below those that were carried out: as "n/a" where the memory was too small, with the
-    least that works, and by name where the strategy cannot run.
+    Below the runs that were carried out stand those that were not: as "n/a" where the memory was too small, with the
+    least that works, as "not run" what sweeps plan and time did not allow, and by name what cannot run at all.
+
+    Args:
+        records: of runs.
+        refusals: of runs.
+        plans: of the sweeps.
     """
-    summaries = summarise(records)
-    known = [name for name in benchmark_names() if any(s.benchmark == name for s in summaries)]
-    blocks = []
-    for name in known:
-        of_benchmark = [summary for summary in summaries if summary.benchmark == name]
-        for where, members in groupby(of_benchmark, key=lambda s: (s.data_name, s.split, s.epochs)):
-            refused = [r for r in refusals if r.benchmark == name and (r.data_name, r.split, _epochs_of(r)) == where]
-            blocks.append(_table(find_benchmark(name), where[0], where[1], list(members), refused))
-    return "\n\n".join(blocks)
+    summaries: dict[_Place, list[Summary]] = defaultdict(list)
+    for summary in summarise(records):
+        place = _Place(summary.benchmark, summary.data_name, summary.split, summary.epochs)
+        summaries[place].append(summary)
+    refused: dict[_Place, list[Refusal]] = defaultdict(list)
+    for refusal in refusals:
+        place = _Place(refusal.benchmark, refusal.data_name, refusal.split, _epochs_of(refusal.settings))
+        refused[place].append(refusal)
+    planned: dict[_Place, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    data_names = {record["data"]: record["data_name"] for record in records}
+    for plan in plans:
+        if not plan.quick and plan.evaluate_on == "test":
+            data_name = data_names.get(plan.data, plan.data)
+            place = _Place(plan.benchmark, data_name, plan.stream["split"], _epochs_of(plan.settings))
+            planned[place][describe_strategy(plan.strategy, plan.settings)].add(plan.seed)
+    places = sorted(place for place in {*summaries, *planned} if place.benchmark in benchmark_names())
+    return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
 
 
 def write_tables(tables: str, readme: Path) -> None:
@@ -63,30 +87,34 @@ def replace_tables(text: str, tables: str) -> str:
 
 
 def _table(
-    benchmark: Benchmark, data_name: str, split: str, summaries: list[Summary], refused: Sequence[Refusal]
+    place: _Place, summaries: Sequence[Summary], refused: Sequence[Refusal], planned: Mapping[str, set[int]]
 ) -> str:
-    first, later = summaries[0].epochs
+    benchmark = find_benchmark(place.benchmark)
+    first, later = place.epochs
     epochs = f"{first} epochs on experience 0 and {later} on each later one"
-    lines = [f"**{benchmark.title}** - {data_name}, {split} split, {epochs}", "", _HEAD, _RULE]
-    lines += [_row(summary) for summary in summaries]
+    lines = [f"**{benchmark.title}** - {place.data_name}, {place.split} split, {epochs}", "", _HEAD, _RULE]
+    lines += [_row(summary, planned.get(summary.label, set())) for summary in summaries]
     too_small = {describe_strategy(r.strategy, r.settings): r.least_bytes for r in refused if r.least_bytes}
     lines += [f"| {label} | n/a below {least:,} bytes | | | | | | |" for label, least in sorted(too_small.items())]
-    if data_name == "SHD" and split == "merged":
+    cannot = {r.strategy: r.reason for r in refused if not r.least_bytes}
+    impossible = {describe_strategy(r.strategy, r.settings) for r in refused}
+    not_run = set(planned) - {summary.label for summary in summaries} - impossible
+    lines += [f"| {label} | not run | | | | | | 0 of {len(planned[label])} |" for label in sorted(not_run)]
+    if place.data_name == "SHD" and place.split == "merged":
         for figure in benchmark.published:
             mark = " †" if figure.contaminated else ""
             lines.append(f"| *published: {figure.what}* ({figure.source}) | *{figure.accuracy}*{mark} | | | | | | |")
-    cannot = sorted({(r.strategy, r.reason) for r in refused if not r.least_bytes})
     if cannot:
-        lines += ["", "Cannot run:", "", *(f"- {reason}" for _, reason in cannot)]
+        lines += ["", "Cannot run:", "", *(f"- {reason}" for _, reason in sorted(cannot.items()))]
     return "\n".join(lines)
 
 
-def _epochs_of(refusal: Refusal) -> tuple[int, int]:
-    training = refusal.settings["training"]
+def _epochs_of(settings: Settings) -> tuple[int, int]:
+    training = settings["training"]
     return training["first_epochs"], training["epochs"]
 
 
-def _row(summary: Summary) -> str:
+def _row(summary: Summary, planned_seeds: set[int]) -> str:
     records = summary.records
     kept = f"{summary.memory_bytes:,.0f}" if summary.keeps_memory else "all data"
     working = f"{mean(r['working_bytes'] for r in records):,.0f}"
@@ -94,4 +122,6 @@ def _row(summary: Summary) -> str:
     final = summary.percent(record["final_accuracy"] for record in records)
     first = summary.percent(record["accuracy_matrix"][-1][0] for record in records)
     last = summary.percent(record["accuracy_matrix"][-1][-1] for record in records)
-    return f"| {summary.label} | {final} | {first} | {last} | {kept} | {working} | {seconds} | {len(records)} |"
+    n_wanted = len(planned_seeds | {record["seed"] for record in records})
+    seeds = f"{len(records)}" if len(records) == n_wanted else f"{len(records)} of {n_wanted}"
+    return f"| {summary.label} | {final} | {first} | {last} | {kept} | {working} | {seconds} | {seeds} |"

@@ -22,24 +22,9 @@ from torch import Tensor
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.evaluation.memory import bytes_of_a_sample
 from avalanche_snn.spikes import pack, planes_for
-from avalanche_snn.training import format_memory_size, parse_memory_size
+from avalanche_snn.training import BudgetTooSmallError, format_memory_size, parse_memory_size
 
 _CHUNK = 256
-
-
-class BudgetTooSmallError(ValueError):
-    """A budget below one exemplar of each class.
-
-    Attributes:
-        least_bytes: the smallest budget that works.
-    """
-
-    def __init__(self, memory: str | int, n_wanted: int, least_bytes: int, what_for: str) -> None:
-        super().__init__(
-            f"memory={memory!r} is too small for {n_wanted} exemplars, {what_for}: "
-            f"{format_memory_size(least_bytes)} is the least that works."
-        )
-        self.least_bytes = least_bytes
 
 
 def samples_within(memory: str | int, bytes_each: int, n_least: int, what_for: str = "one of each class") -> int:
@@ -51,7 +36,12 @@ def samples_within(memory: str | int, bytes_each: int, n_least: int, what_for: s
     budget = parse_memory_size(memory)
     n_samples = sys.maxsize if budget is None else budget // bytes_each
     if n_samples < n_least:
-        raise BudgetTooSmallError(memory, n_least, n_least * bytes_each, what_for)
+        least = n_least * bytes_each
+        raise BudgetTooSmallError(
+            f"memory={memory!r} is too small for {n_least} exemplars, {what_for}: "
+            f"{format_memory_size(least)} is the least that works.",
+            least,
+        )
     return n_samples
 
 

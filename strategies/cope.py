@@ -17,7 +17,7 @@ from strategies._exemplars import ClassBalancedInBytes, RequireRoom
 # Prototypes are gathered while the network is trained, with a loss of their own.
 TRAINS_FIRST_EXPERIENCE = True
 # The paper's are 0.99 (online: a step an experience) and 0.1.
-GRID = {"momentum": (0.1, 0.5, 0.99), "temperature": (0.05, 0.1, 0.3)}
+GRID = {"momentum": (0.1, 0.5, 0.99)}
 _NEVER = -1
 
 

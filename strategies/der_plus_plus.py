@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from strategies.der import DarkExperienceReplay
 
 # 0.1 to 1 are the paper's.
-GRID = {"logits_weight": (0.1, 0.3, 1.0), "labels_weight": (0.5, 1.0)}
+GRID = {"logits_weight": (0.1, 0.3, 1.0)}
 
 
 def build(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avalanche_snn.spikes import TimeCodec, make_codec
+from avalanche_snn.training.memory_size import BudgetTooSmallError
 from avalanche_snn.training.packed_rows import PackedRows
 from avalanche_snn.training.selection import Selection
 
@@ -91,20 +92,22 @@ class ExemplarMemory:
         return n_groups * (row + self._index.element_size() * _INDEX_COLUMNS)
 
     def require_room_for(self, n_groups: int) -> None:
-        """Raise ValueError when the budget is too small for one exemplar of each of `n_groups` groups."""
+        """Raise BudgetTooSmallError when the budget is too small for one exemplar of each of `n_groups` groups."""
         least = self.least_budget(n_groups)
         if self.budget is not None and self.budget < least:
-            raise ValueError(
+            raise BudgetTooSmallError(
                 f"A memory of {self.budget} bytes is too small for one exemplar of each of {n_groups} classes with the "
                 f"code {self.codec.spec!r}: at least {least} bytes are needed. Give more memory, a stronger code, "
-                "or cut the network at a smaller layer."
+                "or cut the network at a smaller layer.",
+                least,
             )
 
     def update(self, candidates: Candidates) -> None:
         """Offer new samples to the memory; it keeps a balanced choice of old and new within the budget.
 
         Raises:
-            ValueError: the budget is too small for one exemplar of each group, old and new. Nothing has changed then.
+            BudgetTooSmallError: the budget is too small for one exemplar of each group, old and new. Nothing has
+                changed then.
         """
         new_groups = candidates.by_group()
         old_keys = self.keys
@@ -193,7 +196,7 @@ class ExemplarMemory:
         """Store everything under another code of fixed length; what no longer fits the budget is dropped.
 
         Raises:
-            ValueError: the budget is too small for one exemplar of each group. Nothing has changed then.
+            BudgetTooSmallError: the budget is too small for one exemplar of each group. Nothing has changed then.
         """
         old, self.codec = self.codec, codec
         try:

@@ -11,6 +11,25 @@ _UNITS_BY_LOWER = {name.lower(): factor for name, factor in _UNITS.items()}
 UNLIMITED = "unlimited"
 
 
+class BudgetTooSmallError(ValueError):
+    """A budget below one exemplar of each class.
+
+    Args:
+        message: for people.
+        least_bytes: see below.
+
+    Attributes:
+        least_bytes: the smallest budget that works.
+    """
+
+    def __init__(self, message: str, least_bytes: int) -> None:
+        super().__init__(message, least_bytes)
+        self.least_bytes = least_bytes
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def parse_memory_size(size: str | int) -> int | None:
     """Turn a memory size into bytes.
 

@@ -51,6 +51,7 @@ def run_sweep(parsed: argparse.Namespace) -> int:
     if parsed.cluster is None:
         check_cores(parsed.jobs, parsed.threads)
     sweep = read_sweep(find_sweep(parsed.name))
+    parsed.results = sweep.results(parsed.results)
     left_over = [plan for plan in sweep.plans if not record_path(plan, parsed.results).exists()]
     waiting = [plan for plan in left_over if not refusal_path(plan, parsed.results).exists()]
     cost = estimate(waiting, all_records(parsed.results))

@@ -1,6 +1,7 @@
 """Reading a sweep: a TOML file of series, each a cross product of benchmarks, strategies, options and seeds.
 
     title = "What it is for"
+    records = "own"                           # if wanted: a folder of their own, so that they are in no table
 
     [common]                                  # for every series; a series may say otherwise
     seeds = [0, 1, 2]
@@ -13,8 +14,9 @@
     time_pooling = { hidden2 = "any/5" }
 
 Keys of a series are those of `benchmarks.plans.make_plans`: benchmarks and strategies (needed), seeds, options (one
-value or several), data, split, time_pooling, kernel, stream, network, training, validation, quick. Series are in order
-of their worth: an earlier one is finished before a later one begins.
+value or several), data, split, time_pooling, kernel, stream, network, training, validation, quick. Strategies may be
+"all": every file of `strategies/`. Series are in order of their worth: an earlier one is finished before a later one
+begins, and a run that several ask for is carried out once.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.catalogue import strategy_names
 from benchmarks.plans import make_plans
+from benchmarks.records import RESULTS
 from benchmarks.settings import RunPlan
 
 if sys.version_info >= (3, 11):
@@ -37,6 +41,7 @@ _TABLES = ("options", "time_pooling", "stream", "network", "training")
 _LISTS = ("benchmarks", "strategies", "seeds")
 _VALUES = ("data", "split", "kernel", "validation", "quick")
 _NEEDED = ("benchmarks", "strategies")
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,16 @@ class Sweep:
     Attributes:
         title: for people.
         plans: the runs, each once, the most valuable first.
+        folder: of their records, within that of all others, for a study of its own; None for the bench's records.
     """
 
     title: str
     plans: tuple[RunPlan, ...]
+    folder: str | None = None
+
+    def results(self, of_the_bench: Path) -> Path:
+        """Return where the records are, or will be."""
+        return of_the_bench / self.folder if self.folder else of_the_bench
 
 
 def sweep_names(folder: Path = FOLDER) -> list[str]:
@@ -81,18 +92,33 @@ def read_sweep(path: Path) -> Sweep:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not TOML: {error}.") from error
-    _check_keys(content, ("title", "common", "series"), path, "the file")
+    _check_keys(content, ("title", "records", "common", "series"), path, "the file")
     common, series = content.get("common", {}), content.get("series", [])
     if not isinstance(common, dict) or not isinstance(series, list) or not all(isinstance(s, dict) for s in series):
         raise ValueError(f"{path}: wanted a table [common] and tables [[series]], came something else under the names.")
     _check_keys(common, (*_LISTS, *_TABLES, *_VALUES), path, "[common]")
+    own_folder = content.get("records")
+    if own_folder is not None and (not isinstance(own_folder, str) or Path(own_folder).name != own_folder):
+        raise ValueError(f"{path}: records was wanted as the name of a folder, like 'own', but {own_folder!r} came.")
     plans: dict[str, RunPlan] = {}
     for number, own in enumerate(series, start=1):
         for plan in _plans_of(common, own, path, f"series {number}"):
             plans.setdefault(plan.identifier, plan)
     if not plans:
         raise ValueError(f"{path} plans no run: it has no [[series]].")
-    return Sweep(str(content.get("title", path.stem)), tuple(plans.values()))
+    return Sweep(str(content.get("title", path.stem)), tuple(plans.values()), own_folder)
+
+
+def plans_for(results: Path, folder: Path = FOLDER) -> list[RunPlan]:
+    """Return the runs that the bench's sweeps plan and whose records stand, or will stand, in a folder; each once.
+
+    Args:
+        results: the folder of records; no sweep plans for a folder that is not the bench's.
+        folder: of the sweeps.
+    """
+    sweeps = [read_sweep(find_sweep(name, folder)) for name in sweep_names(folder)]
+    plans = [plan for sweep in sweeps if sweep.results(RESULTS).resolve() == results.resolve() for plan in sweep.plans]
+    return list({plan.identifier: plan for plan in plans}.values())
 
 
 def _plans_of(common: dict[str, Any], own: dict[str, Any], path: Path, where: str) -> list[RunPlan]:
@@ -107,6 +133,8 @@ def _plans_of(common: dict[str, Any], own: dict[str, Any], path: Path, where: st
     missing = [name for name in _NEEDED if name not in series]
     if missing:
         raise ValueError(f"{path}, {where}: {' and '.join(missing)} missing.")
+    if series["strategies"] == ALL:
+        series["strategies"] = strategy_names()
     for name in _LISTS:
         if name in series and not isinstance(series[name], list):
             series[name] = [series[name]]

@@ -9,13 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 import strategies
-from benchmarks.catalogue import find_benchmark, find_strategy, strategy_names
+from benchmarks import style
+from benchmarks.catalogue import benchmark_names, find_benchmark, find_strategy, strategy_names
 from benchmarks.cli import main
 from benchmarks.plans import make_plan
+from benchmarks.plots import plot_records
 from benchmarks.runner import run
 from benchmarks.settings import RunPlan
+from benchmarks.sweeps.files import find_sweep, read_sweep
+from benchmarks.tables import markdown_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,7 +93,24 @@ def test_a_new_strategy_is_one_file(
     )
     monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
     assert "elastic" in strategy_names()
-    record = run(small_plan("class_incremental", "elastic"), tmp_path, cache=cache)
+    planned = [plan for plan in read_sweep(find_sweep("baselines")).plans if plan.strategy == "elastic"]
+    assert len(planned) == 3 * len(benchmark_names()), "three seeds of each"
+    assert "| elastic | not run | | | | | | 0 of 3 |" in markdown_tables([], plans=planned)
+    small = small_plan("class_incremental", "elastic")
+    record = run(small, tmp_path, cache=cache)
+    shown = {**record, "settings": {**record["settings"], "quick": False}}
+    assert "| elastic | " in markdown_tables([shown])
+    drawn: list[Figure] = []
+
+    def keep(figure: Figure, path: Path) -> Path:
+        drawn.append(figure)
+        return path
+
+    monkeypatch.setattr(style, "save", keep)
+    plot_records([shown], tmp_path)
+    assert "elastic" in [
+        text.get_text() for figure in drawn for legend in figure.legends for text in legend.get_texts()
+    ]
     sys.modules.pop("strategies.elastic")
     assert record["settings"]["options"] == {"ewc_lambda": 10.0}
     # 70 x 24 + 24 x 24 + 24 x 16 + 16 x 16 + 16 x 20 weights. EWC keeps a copy and an importance of each, in float32,

@@ -12,10 +12,11 @@ import pytest
 from benchmarks import plots, style, tables
 from benchmarks.confusions import with_confusion
 from benchmarks.gallery import plot_galleries
-from benchmarks.plans import make_plan
+from benchmarks.plans import make_plan, make_plans
 from benchmarks.records import RESULTS, all_records, read_record, write_record
 from benchmarks.refusals import Refusal, all_refusals, write_refusal
 from benchmarks.summaries import label_of, summarise
+from benchmarks.sweeps.files import plans_for
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -134,6 +135,21 @@ def test_what_was_refused_stands_below_what_was_run() -> None:
     assert "annot run" not in official
 
 
+def test_what_sweeps_plan_and_nobody_ran_is_said() -> None:
+    seeds = [0, 1, 2]
+    plans = make_plans(["class_incremental"], ["ewc", "joint", "replay_balanced"], seeds=seeds, options={})
+    plans += make_plans(["class_incremental"], ["naive"], split="official")
+    plans += [make_plan("class_incremental", "gem", quick=True), make_plan("class_incremental", "gem", validation=0.1)]
+    recorded = [{**record_of("joint", final=0.9), "seed": seed, "settings": plans[1].settings} for seed in (0, 2)]
+    refusal = Refusal("class_incremental", "replay_balanced", "SHD", "merged", 0, plans[2].settings, "small", 700_020)
+    merged, official = tables.markdown_tables(recorded, [refusal], plans).split("**Class-Incremental")[1:]
+    assert "| joint | 90.0 ± 0.0 | 40.0 ± 0.0 | 80.0 ± 0.0 | all data | 1,000 | 10 | 2 of 3 |" in merged
+    assert "| ewc | not run | | | | | | 0 of 3 |" in merged
+    assert "| replay balanced (1600 kB) | n/a below 700,020 bytes | | | | | | |" in merged
+    assert merged.count("not run") == 1, "what was refused was not left out, and short runs belong in no table"
+    assert "| naive | not run | | | | | | 0 of 1 |" in official
+
+
 def test_refusals_of_short_runs_and_on_validation_data_are_in_no_table(tmp_path: Path) -> None:
     plans = [make_plan("class_incremental", "naive"), make_plan("class_incremental", "naive", quick=True)]
     plans.append(make_plan("class_incremental", "naive", validation=0.1))
@@ -160,9 +176,8 @@ def test_tables_go_between_the_markers(tmp_path: Path) -> None:
 
 def test_the_readme_shows_what_the_records_say() -> None:
     text = README.read_text(encoding="utf-8")
-    assert tables.replace_tables(text, tables.markdown_tables(list(all_records(RESULTS)))) == text, (
-        "run `python -m benchmarks table --readme README.md`"
-    )
+    shown = tables.markdown_tables(list(all_records(RESULTS)), list(all_refusals(RESULTS)), plans_for(RESULTS))
+    assert tables.replace_tables(text, shown) == text, "run `python -m benchmarks table --readme README.md`"
 
 
 def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path) -> None:

@@ -144,6 +144,17 @@ def test_a_memory_that_is_too_small_is_refused_and_written_down(
     assert run(least, tmp_path, cache=networks)["memory_bytes"] <= refusal.least_bytes
 
 
+def test_a_memory_of_latents_that_is_too_small_is_refused_and_written_down_too(
+    small_plan: Plans, tmp_path: Path, networks: Path
+) -> None:
+    plan = small_plan("class_incremental", "compressed_latent_replay", options={"memory": "1 kB"})
+    with pytest.raises(ValueError, match="too small for one exemplar of each of 20 classes"):
+        run(plan, tmp_path, cache=networks)
+    (refusal,) = all_refusals(tmp_path)
+    # 20 time steps of 16 neurons, and an index of 24 bytes for each class.
+    assert refusal.least_bytes == 20 * (20 * 16 // 8 + 24)
+
+
 def test_a_refusal_is_forgotten_when_the_run_works(small_plan: Plans, tmp_path: Path, networks: Path) -> None:
     plan = small_plan("class_incremental", "naive")
     write_refusal(plan, "SyntheticSpokenDigits", ValueError("it did not work"), tmp_path)

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from benchmarks import runner
+from benchmarks.catalogue import strategy_names
 from benchmarks.cli import main
 from benchmarks.plans import make_plan, make_plans
-from benchmarks.records import read_record
+from benchmarks.records import RESULTS, read_record
 from benchmarks.runner import shared_network
 from benchmarks.sweeps.costs import estimate, in_words
-from benchmarks.sweeps.files import FOLDER, find_sweep, read_sweep, sweep_names
+from benchmarks.sweeps.files import FOLDER, find_sweep, plans_for, read_sweep, sweep_names
 
 ROOT = Path(__file__).parents[2]
 OF_THE_OCCASION = ("seconds", "first_seconds", "jobs", "threads")
@@ -107,6 +108,17 @@ def test_earlier_series_come_first_and_what_they_share_comes_once(tmp_path: Path
     ]
 
 
+def test_all_strategies_and_records_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(
+        'records = "own"\n[[series]]\nbenchmarks = "class_incremental"\nstrategies = "all"\n', encoding="utf-8"
+    )
+    sweep = read_sweep(tmp_path / "s.toml")
+    assert [plan.strategy for plan in sweep.plans] == strategy_names()
+    assert sweep.results(tmp_path) == tmp_path / "own"
+    assert plans_for(RESULTS / "own", tmp_path) == list(sweep.plans)
+    assert plans_for(RESULTS, tmp_path) == []
+
+
 @pytest.mark.parametrize("name", sweep_names())
 def test_every_sweep_of_the_project_can_be_read(name: str) -> None:
     assert read_sweep(find_sweep(name)).plans
@@ -120,7 +132,8 @@ def test_every_sweep_of_the_project_can_be_read(name: str) -> None:
         ("", "plans no run"),
         ("[[series]]\nstrategies = ['naive']", "series 1: benchmarks missing"),
         ("[[series]]", "series 1: benchmarks and strategies missing"),
-        ("seeds = [0]", "the file: there is no 'seeds'; there are title, common, series"),
+        ('records = "../elsewhere"', "records was wanted as the name of a folder, like 'own', but '../elsewhere' came"),
+        ("seeds = [0]", "the file: there is no 'seeds'; there are title, records, common, series"),
         ("[common]\nmemory = '16 kB'", r"\[common\]: there is no 'memory'"),
         ("[[series]]\nbenchmarks = 'class_incremental'\nstrategies = 'best'", "series 1: There is no strategy 'best'"),
         (

@@ -17,9 +17,8 @@ from torch import nn
 from torch.nn import functional
 
 from avalanche_snn.evaluation import memory_bytes
-from avalanche_snn.training import SeenClassesCrossEntropy
+from avalanche_snn.training import BudgetTooSmallError, SeenClassesCrossEntropy
 from benchmarks.catalogue import options_of, strategy_names
-from strategies._exemplars import BudgetTooSmallError
 from strategies.bic import _BiasCorrection
 from strategies.cope import _PrototypeEvolution
 from strategies.er_ace import _AsymmetricLoss

@@ -18,7 +18,7 @@ from avalanche_snn.benchmarks import split_classes
 from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.models import CuttableSequential, RecurrentSNN, TimePooling
 from avalanche_snn.neurons import Leaky
-from avalanche_snn.training import CompressedLatentReplayPlugin
+from avalanche_snn.training import BudgetTooSmallError, CompressedLatentReplayPlugin
 
 
 class EpochCounter(SupervisedPlugin):
@@ -37,11 +37,12 @@ def assert_refused(error, message, replay, network=None, benchmark=None, plugins
         strategy.train(experience, eval_streams=[])
     counter.n_epochs = 0
     before = {name: tensor.clone() for name, tensor in strategy.model.state_dict().items()}
-    with pytest.raises(error, match=re.escape(message)):
+    with pytest.raises(error, match=re.escape(message)) as caught:
         strategy.train(stream[n_experiences_before], eval_streams=[])
     assert counter.n_epochs == 0
     assert strategy.train_mb_size == 8
     assert all(torch.equal(before[name], tensor) for name, tensor in strategy.model.state_dict().items())
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,8 @@ def test_a_budget_too_small_for_the_classes_of_the_benchmark(after, codec):
     message = (
         f"too small for one exemplar of each of 6 classes with the code '{codec}': at least {least} bytes are needed"
     )
-    assert_refused(ValueError, message, CompressedLatentReplayPlugin(after, least - 1, codec))
+    refused = assert_refused(BudgetTooSmallError, message, CompressedLatentReplayPlugin(after, least - 1, codec))
+    assert refused.least_bytes == least
     replay = CompressedLatentReplayPlugin(after, least, codec)
     strategy = tiny_strategy(tiny_network(), [replay])
     strategy.train(tiny_benchmark().train_stream, eval_streams=[])
