@@ -17,6 +17,7 @@ from benchmarks.choices import CHOSEN
 from benchmarks.demo import demo
 from benchmarks.gallery import make_gallery, plot_galleries
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
+from benchmarks.overview import markdown_overview
 from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
 from benchmarks.pretraining import CACHE
@@ -157,10 +158,11 @@ def _figures(plan: RunPlan, record: Record) -> str:
 
 def _table(parsed: argparse.Namespace) -> int:
     results = parsed.results
-    tables = markdown_tables(list(all_records(results)), list(all_refusals(results)), plans_for(results))
+    known = list(all_records(results)), list(all_refusals(results)), plans_for(results)
+    tables = markdown_tables(*known)
     print(tables)
-    if parsed.readme is not None:
-        write_tables(tables, parsed.readme)
+    for path in parsed.write:
+        write_tables(tables, markdown_overview(*known), path)
     return 0
 
 
@@ -263,9 +265,12 @@ def _add_tune(commands: _Commands) -> None:
 
 
 def _add_table(commands: _Commands) -> None:
-    table = commands.add_parser("table", help="print the tables of all records, and write them into README.md")
+    table = commands.add_parser("table", help="print the tables of all records, and write them into documents")
     table.add_argument("--results", type=Path, default=RESULTS)
-    table.add_argument("--readme", type=Path, default=None, help="a file with table markers, usually README.md")
+    table.add_argument(
+        "--write", type=Path, nargs="+", default=[], metavar="FILE",
+        help="documents with markers: README.md for the overview, docs/results.md for the tables",
+    )  # fmt: skip
     table.set_defaults(carry_out=_table)
 
 

@@ -53,6 +53,12 @@ class Summary:
         return float(mean(record["final_accuracy"] for record in self.records))
 
     @property
+    def spread(self) -> float:
+        """Standard deviation of the final accuracy over seeds, in percent; 0 for one seed."""
+        percents = [100 * record["final_accuracy"] for record in self.records]
+        return stdev(percents) if len(percents) > 1 else 0.0
+
+    @property
     def memory_bytes(self) -> float:
         """Mean over seeds."""
         return float(mean(record["memory_bytes"] for record in self.records))

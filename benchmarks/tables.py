@@ -1,4 +1,4 @@
-"""The README's tables, made from the records and nothing else."""
+"""The tables of results, made from the records and nothing else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.catalogue import benchmark_names, find_benchmark
+from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
+from benchmarks.overview import END as OVERVIEW_END
 from benchmarks.records import Record
 from benchmarks.refusals import Refusal
 from benchmarks.settings import RunPlan, Settings
 from benchmarks.summaries import Summary, describe_strategy, summarise
 
-BEGIN = "<!-- results: written by `python -m benchmarks table --readme README.md`, do not edit -->"
+BEGIN = "<!-- results: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
 END = "<!-- end of results -->"
 _HEAD = (
     "| strategy | final accuracy (%) | on experience 0 (%) | on the last experience (%) | kept (bytes) "
@@ -63,27 +65,31 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
 
 
-def write_tables(tables: str, readme: Path) -> None:
-    """Put the tables between the markers of a Markdown file.
+def write_tables(tables: str, overview: str, path: Path) -> None:
+    """Put the tables, the overview, or both, between their markers in a Markdown file.
 
     Raises:
         ValueError: the file has no markers.
     """
-    text = readme.read_text(encoding="utf-8")
-    readme.write_text(replace_tables(text, tables), encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(replace_tables(text, tables, overview), encoding="utf-8")
 
 
-def replace_tables(text: str, tables: str) -> str:
-    """Return a text with the tables between its markers.
+def replace_tables(text: str, tables: str, overview: str = "") -> str:
+    """Return a text with the tables, the overview, or both, between their markers.
 
     Raises:
         ValueError: it has no markers.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
+    marked = {(BEGIN, END): tables, (OVERVIEW_BEGIN, OVERVIEW_END): overview}
+    found = [markers for markers in marked if all(marker in text for marker in markers)]
+    if not found:
         raise ValueError(f"The tables go between the lines {BEGIN!r} and {END!r}, which are missing.")
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+    for begin, end in found:
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n\n{marked[begin, end]}\n\n{end}{after}"
+    return text
 
 
 def _table(

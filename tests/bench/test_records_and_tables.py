@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import pytest
+from made_records import record_of
 
-from benchmarks import plots, style, tables
-from benchmarks.confusions import with_confusion
-from benchmarks.gallery import plot_galleries
+from benchmarks import tables
+from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
+from benchmarks.overview import END as OVERVIEW_END
+from benchmarks.overview import markdown_overview
 from benchmarks.plans import make_plan, make_plans
 from benchmarks.records import RESULTS, all_records, read_record, write_record
 from benchmarks.refusals import Refusal, all_refusals, write_refusal
@@ -19,31 +19,6 @@ from benchmarks.summaries import label_of, summarise
 from benchmarks.sweeps.files import plans_for
 
 README = Path(__file__).parents[2] / "README.md"
-
-
-def record_of(strategy: str = "naive", seed: int = 0, final: float = 0.5, **changes: Any) -> dict[str, Any]:
-    training = {"first_epochs": 40, "epochs": 10}
-    record = {
-        "benchmark": "class_incremental",
-        "strategy": strategy,
-        "seed": seed,
-        "data": "shd",
-        "data_name": "SHD",
-        "data_sha256": "0" * 64,
-        "split": "merged",
-        "settings": {
-            "stream": {}, "network": {}, "training": training, "options": {}, "evaluate_on": "test", "quick": False,
-        },
-        "final_accuracy": final,
-        "seen_accuracy": [0.9, final],
-        "accuracy_matrix": [[0.9, 0.0], [0.4, 0.8]],
-        "evaluation_sizes": [95, 5],
-        "memory_bytes": 0,
-        "working_bytes": 1000,
-        "seconds": 10.0,
-        "versions": {},
-    }  # fmt: skip
-    return {**record, **changes}
 
 
 def test_write_and_read_round_trip(tmp_path: Path) -> None:
@@ -137,14 +112,14 @@ def test_what_was_refused_stands_below_what_was_run() -> None:
 
 def test_what_sweeps_plan_and_nobody_ran_is_said() -> None:
     seeds = [0, 1, 2]
-    plans = make_plans(["class_incremental"], ["ewc", "joint", "replay_balanced"], seeds=seeds, options={})
+    plans = make_plans(["class_incremental"], ["cwr_star", "joint", "replay_balanced"], seeds=seeds, options={})
     plans += make_plans(["class_incremental"], ["naive"], split="official")
     plans += [make_plan("class_incremental", "gem", quick=True), make_plan("class_incremental", "gem", validation=0.1)]
     recorded = [{**record_of("joint", final=0.9), "seed": seed, "settings": plans[1].settings} for seed in (0, 2)]
     refusal = Refusal("class_incremental", "replay_balanced", "SHD", "merged", 0, plans[2].settings, "small", 700_020)
     merged, official = tables.markdown_tables(recorded, [refusal], plans).split("**Class-Incremental")[1:]
     assert "| joint | 90.0 ± 0.0 | 40.0 ± 0.0 | 80.0 ± 0.0 | all data | 1,000 | 10 | 2 of 3 |" in merged
-    assert "| ewc | not run | | | | | | 0 of 3 |" in merged
+    assert "| cwr star | not run | | | | | | 0 of 3 |" in merged
     assert "| replay balanced (1600 kB) | n/a below 700,020 bytes | | | | | | |" in merged
     assert merged.count("not run") == 1, "what was refused was not left out, and short runs belong in no table"
     assert "| naive | not run | | | | | | 0 of 1 |" in official
@@ -167,79 +142,48 @@ def test_splits_and_data_never_share_a_table() -> None:
     assert table.count("published") == 2, "only beside SHD on the split of the publication"
 
 
+def test_the_overview_worked_out_by_hand() -> None:
+    def of(benchmark: str, strategy: str, final: float, seed: int = 0, **changes: Any) -> dict[str, Any]:
+        n_experiences = 11 if benchmark == "multi_class_incremental" else 2
+        matrix = [[final] * n_experiences] * n_experiences
+        return record_of(strategy, final=final, benchmark=benchmark, seed=seed, accuracy_matrix=matrix, **changes)
+
+    records = [of("multi_class_incremental", "naive", 0.05, seed) for seed in range(3)]
+    records += [of("class_incremental", "naive", 0.06), of("class_incremental", "icarl", 0.5)]
+    records += [of("multi_class_incremental", "joint", final, seed) for seed, final in enumerate((0.7, 0.9))]
+    records += [of("multi_class_incremental", "joint", 0.1, split="official")]
+    plans = make_plans(["sample_incremental"], ["naive"]) + make_plans(["class_incremental"], ["cwr_star", "gdumb"])
+    settings = plans[-1].settings
+    refusals = [
+        Refusal("class_incremental", "gdumb", "SHD", "merged", 0, settings, "small", 700_020),
+        Refusal("sample_incremental", "icarl", "SHD", "merged", 0, records[4]["settings"], "icarl cannot"),
+    ]
+    lines = markdown_overview(records, refusals, plans).splitlines()
+    assert lines[0].startswith("| strategy | kept (bytes) | Multi-Class-Incremental, 10 classes + 10 x 1 (%) | Class-")
+    assert lines[2:] == [
+        "| joint | all data | 80.0 ± 14.1 (2 seeds) |  |  |",
+        "| naive | 0 | 5.0 ± 0.0 | 6.0 (1 seed) | not run |",
+        "| cwr star |  |  | not run |  |",
+        "| icarl | 0 |  | 50.0 (1 seed) | cannot |",
+        "",
+        "n/a, too few bytes for one exemplar of each class: gdumb (1600 kB) (at least 700,020).",
+    ]
+
+
 def test_tables_go_between_the_markers(tmp_path: Path) -> None:
     text = f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n"
     assert tables.replace_tables(text, "new") == f"before\n{tables.BEGIN}\n\nnew\n\n{tables.END}\nafter\n"
+    both = f"{OVERVIEW_BEGIN}old{OVERVIEW_END} and {text}"
+    replaced = tables.replace_tables(both, "new", "over")
+    assert replaced.startswith(f"{OVERVIEW_BEGIN}\n\nover\n\n{OVERVIEW_END} and before")
+    assert f"{tables.BEGIN}\n\nnew\n\n{tables.END}" in replaced
     with pytest.raises(ValueError, match="which are missing"):
         tables.replace_tables("no markers", "new")
 
 
-def test_the_readme_shows_what_the_records_say() -> None:
-    text = README.read_text(encoding="utf-8")
-    shown = tables.markdown_tables(list(all_records(RESULTS)), list(all_refusals(RESULTS)), plans_for(RESULTS))
-    assert tables.replace_tables(text, shown) == text, "run `python -m benchmarks table --readme README.md`"
-
-
-def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path) -> None:
-    paths = [*plots.plot_records(list(all_records(RESULTS)), tmp_path), *plot_galleries(RESULTS, tmp_path)]
-    drawn = {path.name for path in paths}
-    assert drawn == {path.name for path in (RESULTS / "figures").glob("*.png")}
-
-
-@pytest.mark.parametrize(
-    ("points", "front"),
-    [
-        ([], []),
-        ([(5.0, 0.3)], [(5.0, 0.3)]),
-        ([(9.0, 0.5), (5.0, 0.3), (7.0, 0.2), (8.0, 0.3)], [(5.0, 0.3), (9.0, 0.5)]),
-        ([(5.0, 0.3), (5.0, 0.4), (6.0, 0.4)], [(5.0, 0.4)]),
-    ],
-)
-def test_the_front_is_what_nothing_beats_with_fewer_bytes(
-    points: list[tuple[float, float]], front: list[tuple[float, float]]
-) -> None:
-    assert plots.pareto_front(points) == front
-
-
-def test_the_first_64_curves_look_different() -> None:
-    assert len({tuple(style.look(number).items()) for number in range(64)}) == 64
-
-
-def test_long_streams_have_a_figure_of_their_accuracy_matrices(tmp_path: Path) -> None:
-    def of_stream(n_experiences: int, strategy: str) -> dict[str, Any]:
-        rows = [[0.9] * n_experiences for _ in range(n_experiences)]
-        return record_of(
-            strategy, benchmark="multi_class_incremental", accuracy_matrix=rows, seen_accuracy=[0.9] * n_experiences
-        )
-
-    assert len(plots.plot_records([of_stream(3, "naive")], tmp_path / "short")) == 1
-    records = [of_stream(5, name) for name in ("naive", "replay", "compressed_latent_replay", "cumulative", "joint")]
-    _, matrices = plots.plot_records(records, tmp_path)
-    assert matrices.name == "multi_class_incremental-SHD-merged-matrices.png"
-    height, width, _ = matplotlib.image.imread(matrices).shape
-    assert width > height > 600, "four in a row, five in two rows"
-
-
-def test_confusion_is_drawn_of_the_best_and_the_worst_that_have_it(tmp_path: Path) -> None:
-    known = {"confusion": {"first": [[9, 1], [10, 0]], "last": [[1, 9], [0, 10]]}}
-    records = [record_of("replay", final=0.9), record_of("naive", final=0.1, **known)]
-    records += [record_of("ewc", final=0.5, **known), record_of("cumulative", final=0.8, **known)]
-    summaries = summarise(records)
-    assert [summary.strategy for summary in with_confusion(summaries)] == ["cumulative", "naive"]
-    assert [path.name for path in plots.plot_records(records, tmp_path)] == [
-        "class_incremental-SHD-merged.png",
-        "class_incremental-SHD-merged-confusion.png",
-    ]
-    assert matplotlib.image.imread(tmp_path / "class_incremental-SHD-merged-confusion.png").shape[0] > 800
-
-
-def test_a_plot_has_curves_and_a_point_for_each_memory(tmp_path: Path) -> None:
-    records = [record_of(), record_of("compressed_latent_replay", final=0.8, memory_bytes=16_000), record_of("joint")]
-    (path,) = plots.plot_records(records, tmp_path)
-    assert path.name == "class_incremental-SHD-merged.png"
-    image = matplotlib.image.imread(path)
-    assert image.shape[1] > 1000
-    assert image[..., :3].std() > 0.05, "more than an empty page"
-    shutil.copy(path, tmp_path / "first.png")
-    plots.plot_records(records, tmp_path)
-    assert path.read_bytes() == (tmp_path / "first.png").read_bytes()
+@pytest.mark.parametrize("path", [README, README.parent / "docs" / "results.md"], ids=lambda path: path.name)
+def test_documents_show_what_the_records_say(path: Path) -> None:
+    known = list(all_records(RESULTS)), list(all_refusals(RESULTS)), plans_for(RESULTS)
+    text = path.read_text(encoding="utf-8")
+    shown = tables.replace_tables(text, tables.markdown_tables(*known), markdown_overview(*known))
+    assert shown == text, "run `python -m benchmarks table --write README.md docs/results.md`"
