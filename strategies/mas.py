@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 # From hardly felt to nearly frozen.
-GRID = {"strength": (0.01, 0.1, 1.0)}
+GRID = {"strength": (0.1, 1_000.0, 100_000.0)}
 
 
 class _MemoryAwareSynapses(MASPlugin):
