@@ -43,6 +43,9 @@ class RecurrentSNN(CuttableSequential):
             maps `[B, T, n_inputs]` to spikes `[B, T, n_outputs]` and brings its own constants: `recurrent`,
             `threshold`, `reset`, `surrogate`, `kernel` then play no part.
         recurrent: connect each hidden layer to itself.
+        batch_norm: normalise the input currents of the hidden layers, as Bittar & Garner (2022) do for their networks.
+        dropout: share of the spikes that training drops behind each hidden layer (and its pooling), 0..1; layers
+            `hidden1_dropout`, ... A frozen front ends ahead of it: it is the back that drops spikes.
         time_pooling: hidden layers to pool over time, as in `{"hidden2": "any/5"}`; what follows runs on fewer steps.
         readout: `"max"` or `"mean"` over time.
         surrogate: gradient of the spikes, see `avalanche_snn.neurons.surrogates`.
@@ -53,13 +56,14 @@ class RecurrentSNN(CuttableSequential):
         kernel: `"auto"`, `"reference"`, `"torch"`, `"cpp"` or `"triton"`, see `SpikingLayer`.
         save_memory: in training, pass a minibatch through the network a few samples at a time, and compute membranes
             again on the way back instead of keeping them: a fraction of the memory for somewhat more time. Gradients
-            are the same up to rounding. Layers that a callable makes keep what they keep.
+            are the same up to rounding. Layers that a callable makes keep what they keep. Not with `batch_norm`, whose
+            statistics are those of whole minibatches.
         seed: draw the initial weights from this seed, whatever the state of torch's generator (which is left as it is);
             None draws from torch's generator.
 
     Raises:
         ValueError: an unknown neuron, readout, surrogate, reset or kernel; a pooling of a layer that is not there;
-            no hidden layer; sizes below 1.
+            no hidden layer; sizes below 1; a dropout outside 0..1; `save_memory` with `batch_norm`.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class RecurrentSNN(CuttableSequential):
         *,
         neuron: str | NeuronFactory = "delayed_synaptic",
         recurrent: bool = True,
+        batch_norm: bool = False,
+        dropout: float = 0.0,
         time_pooling: Mapping[str, str] | None = None,
         readout: str = "max",
         surrogate: str = "fast_sigmoid/100",
@@ -83,6 +89,10 @@ class RecurrentSNN(CuttableSequential):
     ) -> None:
         if not hidden:
             raise ValueError("RecurrentSNN: wanted at least one hidden layer, as in hidden=(200,), came none")
+        if save_memory and batch_norm:
+            raise ValueError(
+                "RecurrentSNN: save_memory=True takes a minibatch apart, batch_norm=True needs it whole: choose one"
+            )
         names = [f"hidden{number}" for number in range(1, len(hidden) + 1)]
         pooling = dict(time_pooling or {})
         for name in pooling:
@@ -94,6 +104,7 @@ class RecurrentSNN(CuttableSequential):
                 alpha=alpha,
                 beta=beta,
                 recurrent=recurrent,
+                batch_norm=batch_norm,
                 threshold=threshold,
                 reset=reset,
                 surrogate=surrogate,
@@ -109,6 +120,8 @@ class RecurrentSNN(CuttableSequential):
                 children[name] = make_layer(fan_in, width)
                 if name in pooling:
                     children[f"{name}_pooling"] = TimePooling.from_spec(pooling[name])
+                if dropout:
+                    children[f"{name}_dropout"] = nn.Dropout(dropout)
             children["readout"] = LeakyReadout(hidden[-1], n_classes, readout, alpha=alpha, beta=beta, kernel=kernel)
         super().__init__(children)
         self.save_memory = save_memory

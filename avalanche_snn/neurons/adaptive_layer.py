@@ -27,7 +27,8 @@ class AdaptiveLeaky(SpikingLayer):
     `[B, T, C] -> [B, T, H]`. Membrane and adaptation decay, and how strongly membrane and spikes drive the adaptation,
     are four trained numbers a neuron; they start uniformly within `RANGES` and take part clamped to them. Recurrent
     weights start orthogonal; no neuron is connected to itself. Neurons start from rest, where the paper's code draws a
-    random state. Arguments as in `SpikingLayer` and `AdaptiveParameters`; defaults are the paper's.
+    random state. Arguments as in `SpikingLayer` and `AdaptiveParameters`; defaults are the
+    paper's, but for the normalisation of the input currents, which its networks have.
 
     Attributes:
         alpha: decay of the membrane in one step, `[H]`.
@@ -43,6 +44,7 @@ class AdaptiveLeaky(SpikingLayer):
         *,
         recurrent: bool = True,
         bias: bool = False,
+        batch_norm: bool = False,
         threshold: float = 1.0,
         reset: str = "subtract",
         surrogate: str | Surrogate = "box/1",
@@ -52,7 +54,7 @@ class AdaptiveLeaky(SpikingLayer):
         self.threshold = threshold
         self.reset = reset
         self.surrogate = parse_surrogate(surrogate)
-        super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, kernel=kernel)
+        super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, batch_norm=batch_norm, kernel=kernel)
         for name in RANGES:
             self.register_parameter(name, nn.Parameter(torch.empty(n_outputs)))
         self._reset_neurons()

@@ -35,6 +35,8 @@ class SpikingLayer(nn.Module, ABC):
         n_outputs: H, neurons.
         recurrent: every neuron's spikes reach every neuron of the layer.
         bias: a constant added to each neuron's current.
+        batch_norm: normalise each neuron's input current over minibatch and time, ahead of the recurrent current, as
+            `torch.nn.BatchNorm1d` does. In evaluation mode it is a factor of the weights and a bias, and costs nothing.
         kernel: how to compute the layer: `"reference"` (step by step, autograd), `"torch"`, `"cpp"` (CPU) or `"triton"`
             (CUDA), which have the same spikes and gradients and are several times faster, or `"auto"`: the fastest
             that runs where the layer is. `avalanche_snn.neurons.available_kernels()` says which run here.
@@ -43,16 +45,19 @@ class SpikingLayer(nn.Module, ABC):
         weight: `[H, C]`.
         bias: `[H]` or None.
         recurrent_weight: `[H (to), H (from)]` or None.
+        batch_norm: the `torch.nn.BatchNorm1d` over the H neurons, or None.
         kernel: as given.
         recompute: in training, compute membranes again on the way back instead of keeping them: less memory, more
-            time. False unless it is set.
+            time. False unless it is set. Not while statistics of minibatches are taken, which must be taken once.
 
     Raises:
         ValueError: sizes below 1, or a kernel that there is not, or that cannot run this neuron. In `forward`: a named
             kernel that does not run here.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, *, recurrent: bool, bias: bool, kernel: str) -> None:
+    def __init__(
+        self, n_inputs: int, n_outputs: int, *, recurrent: bool, bias: bool, batch_norm: bool, kernel: str
+    ) -> None:
         super().__init__()
         name = type(self).__name__
         if n_inputs < 1 or n_outputs < 1:
@@ -65,6 +70,7 @@ class SpikingLayer(nn.Module, ABC):
         self.weight = nn.Parameter(torch.empty(n_outputs, n_inputs))
         self.bias = nn.Parameter(torch.empty(n_outputs)) if bias else None
         self.recurrent_weight = nn.Parameter(torch.empty(n_outputs, n_outputs)) if recurrent else None
+        self.batch_norm = nn.BatchNorm1d(n_outputs) if batch_norm else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -77,6 +83,8 @@ class SpikingLayer(nn.Module, ABC):
             if parameter is not None:
                 bound = 1.0 / math.sqrt(fan_in)
                 nn.init.uniform_(parameter, -bound, bound)
+        if self.batch_norm is not None:
+            self.batch_norm.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layer from rest over a batch of sequences.
@@ -98,8 +106,11 @@ class SpikingLayer(nn.Module, ABC):
         kernel = self._chosen_kernel()
         # Membranes in half precision lose spikes: a layer computes in the dtype of its weights, under autocast too.
         with torch.autocast(x.device.type, enabled=False):
+            if self.batch_norm is not None and self.batch_norm.training:
+                currents = self.batch_norm(kernel.project(x, self.weight, self.bias).flatten(0, 1))
+                return kernel.neurons(currents.unflatten(0, x.shape[:2]), self._recurrent_weight(), self._neuron())
             compute = kernel.recompute if self.recompute and torch.is_grad_enabled() else kernel.layer
-            return compute(x, self.weight, self.bias, self._recurrent_weight(), self._neuron())
+            return compute(x, *self._weight_and_bias(), self._recurrent_weight(), self._neuron())
 
     @property
     def kernel_in_use(self) -> str:
@@ -112,6 +123,15 @@ class SpikingLayer(nn.Module, ABC):
 
     def _chosen_kernel(self) -> BaseKernel:
         return choose_kernel(self.kernel, self.weight.device, self.weight.dtype)
+
+    def _weight_and_bias(self) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the input, with a normalisation whose statistics stand still as a part of them."""
+        norm = self.batch_norm
+        if norm is None or norm.running_var is None or norm.running_mean is None:
+            return self.weight, self.bias
+        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        mean = norm.running_mean if self.bias is None else norm.running_mean - self.bias
+        return self.weight * factor.unsqueeze(1), norm.bias - mean * factor
 
     @abstractmethod
     def _neuron(self) -> Neuron | AdaptiveParameters:
@@ -145,6 +165,7 @@ class _FixedLayer(SpikingLayer):
         *,
         recurrent: bool,
         bias: bool,
+        batch_norm: bool,
         kernel: str,
     ) -> None:
         steps_only = not parameters.reset_delay and step is not delayed_synaptic_step
@@ -154,7 +175,7 @@ class _FixedLayer(SpikingLayer):
                 f"'{_REFERENCE}', which are the same then, or reset_delay=True"
             )
         self.neuron = parameters
-        super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, kernel=kernel)
+        super().__init__(n_inputs, n_outputs, recurrent=recurrent, bias=bias, batch_norm=batch_norm, kernel=kernel)
         self._dynamics = Neuron(parameters, step, None if steps_only else timing)
 
     def _chosen_kernel(self) -> BaseKernel:
@@ -183,6 +204,7 @@ class Leaky(_FixedLayer):
         *,
         recurrent: bool = False,
         bias: bool = False,
+        batch_norm: bool = False,
         beta: float = BETA,
         threshold: float = 1.0,
         reset: str = "subtract",
@@ -198,7 +220,10 @@ class Leaky(_FixedLayer):
             surrogate=parse_surrogate(surrogate),
         )
         timing = Timing(loop=1, delay=0, clear_before_input=not recurrent)
-        super().__init__(n_inputs, n_outputs, neuron, leaky_step, timing, recurrent=recurrent, bias=bias, kernel=kernel)
+        super().__init__(
+            n_inputs, n_outputs, neuron, leaky_step, timing,
+            recurrent=recurrent, bias=bias, batch_norm=batch_norm, kernel=kernel,
+        )  # fmt: skip
 
 
 class Synaptic(_FixedLayer):
@@ -214,6 +239,7 @@ class Synaptic(_FixedLayer):
         *,
         recurrent: bool = False,
         bias: bool = False,
+        batch_norm: bool = False,
         alpha: float = ALPHA,
         beta: float = BETA,
         threshold: float = 1.0,
@@ -232,8 +258,9 @@ class Synaptic(_FixedLayer):
         )
         timing = Timing(loop=1, delay=0)
         super().__init__(
-            n_inputs, n_outputs, neuron, synaptic_step, timing, recurrent=recurrent, bias=bias, kernel=kernel
-        )
+            n_inputs, n_outputs, neuron, synaptic_step, timing,
+            recurrent=recurrent, bias=bias, batch_norm=batch_norm, kernel=kernel,
+        )  # fmt: skip
 
 
 class DelayedSynaptic(_FixedLayer):
@@ -252,6 +279,7 @@ class DelayedSynaptic(_FixedLayer):
         *,
         recurrent: bool = True,
         bias: bool = False,
+        batch_norm: bool = False,
         alpha: float = ALPHA,
         beta: float = BETA,
         threshold: float = 1.0,
@@ -272,11 +300,14 @@ class DelayedSynaptic(_FixedLayer):
             Timing(loop=3, delay=2),
             recurrent=recurrent,
             bias=bias,
+            batch_norm=batch_norm,
             kernel=kernel,
         )
 
     def reset_parameters(self) -> None:
         """Draw new weights from N(0, `weight_scale` / sqrt(fan in)); a bias starts at 0."""
+        if self.batch_norm is not None:
+            self.batch_norm.reset_parameters()
         nn.init.normal_(self.weight, 0.0, self.weight_scale / math.sqrt(self.n_inputs))
         if self.recurrent_weight is not None:
             nn.init.normal_(self.recurrent_weight, 0.0, self.weight_scale / math.sqrt(self.n_outputs))

@@ -239,3 +239,31 @@ def test_training_reduces_the_loss() -> None:
     assert losses[-1] < 0.5  # chance is ln 4 = 1.39
     assert losses[-1] < 0.3 * losses[0]
     assert (model(inputs).argmax(dim=1) == targets).float().mean() > 0.9
+
+
+def test_normalisation_and_dropout_stand_where_they_are_said_to() -> None:
+    model = RecurrentSNN(
+        30, (24, 16), 4, neuron="adaptive", batch_norm=True, dropout=0.5, time_pooling={"hidden1": "any/5"}, seed=0
+    )
+    assert [name for name, _ in model.named_children()] == [
+        "hidden1", "hidden1_pooling", "hidden1_dropout", "hidden2", "hidden2_dropout", "readout",
+    ]  # fmt: skip
+    assert {name for name, _ in model.named_buffers()} >= {"hidden1.batch_norm.running_mean"}
+    model.cut("hidden1", rasters())
+    latents = model.encode(rasters())
+    model.freeze_front()
+    before = {name: tensor.clone() for name, tensor in model.front_state().items()}
+    model.train()
+    torch.manual_seed(0)
+    first, second = model(latents), model(latents)
+    assert not torch.equal(first, second), "the back drops spikes of latents"
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.front_state().items())
+    model.eval()
+    assert torch.equal(model(latents), model(rasters()))
+
+
+def test_a_minibatch_that_is_normalised_is_not_taken_apart() -> None:
+    with pytest.raises(ValueError, match="save_memory=True takes a minibatch apart, batch_norm=True needs it whole"):
+        RecurrentSNN(30, (24,), 4, batch_norm=True, save_memory=True)
+    with pytest.raises(ValueError, match="dropout"):
+        RecurrentSNN(30, (24,), 4, dropout=1.5)

@@ -109,7 +109,10 @@ class BaseKernel(ABC):
         neuron: Neuron | AdaptiveParameters,
     ) -> Tensor:
         """Input `[B, T, C]` to spikes `[B, T, H]`: `project` and `run`."""
-        currents = self.project(x, weight, bias)
+        return self.neurons(self.project(x, weight, bias), recurrent_weight, neuron)
+
+    def neurons(self, currents: Tensor, recurrent_weight: Tensor | None, neuron: Neuron | AdaptiveParameters) -> Tensor:
+        """As `run` or `run_adaptive`, whichever the neurons need; the currents are used up."""
         if isinstance(neuron, AdaptiveParameters):
             return self.run_adaptive(currents, recurrent_weight, neuron)
         return self.run(currents, recurrent_weight, neuron)
