@@ -73,6 +73,11 @@ class InBytes(ExemplarsBuffer):
         self.memory = memory
         self._bytes_each = 0
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the buffer was made with."""
+        return {"memory": parse_memory_size(self.memory)}
+
     def fit(self, strategy: Any, experience: Any) -> None:
         """Work out how many samples the budget holds, now that this experience has come.
 
@@ -115,6 +120,18 @@ class RequireRoom(SupervisedPlugin):
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Raise BudgetTooSmallError if it is not."""
         self._buffer.fit(strategy, strategy.experience)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the buffer."""
+        return self._buffer.settings
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the buffer is saved by what replays from it."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take nothing over."""
 
 
 def packed(rasters: Tensor) -> Tensor:

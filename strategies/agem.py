@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
+from avalanche.benchmarks.utils.data_loader import GroupBalancedInfiniteDataLoader
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import AGEMPlugin
 from avalanche.training.supervised import Naive
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from avalanche_snn.evaluation.memory import bytes_of_a_sample
+from avalanche_snn.training import parse_memory_size
 from strategies._exemplars import n_classes_of, samples_within
 
 # One and two minibatches of the benchmarks.
@@ -24,6 +28,8 @@ class _AveragedGradientEpisodicMemory(AGEMPlugin):
     def __init__(self, memory: str | int, sample_size: int) -> None:
         super().__init__(patterns_per_experience=0, sample_size=sample_size)
         self._memory = memory
+        self._n_given = 0
+        self.settings = {"memory": parse_memory_size(memory), "sample_size": sample_size}
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Work out how many exemplars of this experience there can be."""
@@ -35,6 +41,41 @@ class _AveragedGradientEpisodicMemory(AGEMPlugin):
         n_least = max(n_classes_of(experience), n_experiences)
         n_samples = samples_within(self._memory, each, n_least, "one of each class and experience")
         self.patterns_per_experience = n_samples // n_experiences
+
+    def sample_from_memory(self) -> Any:
+        """Return the next exemplars, and count how often that is done."""
+        self._n_given += 1
+        return super().sample_from_memory()
+
+    def update_memory(self, dataset: Any, num_workers: int = 0, **kwargs: Any) -> None:
+        """Take in samples of an experience."""
+        super().update_memory(dataset, num_workers=num_workers, **kwargs)
+        self._n_given = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the exemplars, and how many times some were given since the last came.
+
+        Raises:
+            TypeError: worker processes read them, whose random generators cannot be saved.
+        """
+        if self.buffer_dataloader is not None and self.buffer_dataloader.loader_kwargs.get("num_workers"):
+            raise TypeError("AGEM cannot be saved while worker processes read its exemplars: train with num_workers=0.")
+        return {"buffers": self.buffers, "n_given": self._n_given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars of another plugin."""
+        self.buffers = list(state["buffers"])
+        if self.buffers:
+            self.buffer_dataloader = GroupBalancedInfiniteDataLoader(
+                self.buffers, batch_size=self.sample_size // len(self.buffers)
+            )
+            self.buffer_dliter = iter(self.buffer_dataloader)
+        self._n_given = state["n_given"]
+        if self._n_given:
+            # Avalanche gives exemplars in turn, without drawing: those that were given need not be read again.
+            loader = self.buffer_dataloader._get_loader()
+            turns = islice(loader.batch_sampler, self._n_given, None)
+            self.buffer_dliter = iter(DataLoader(loader.dataset, batch_sampler=turns, collate_fn=loader.collate_fn))
 
 
 def build(

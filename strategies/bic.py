@@ -10,7 +10,7 @@ from avalanche.benchmarks.utils.utils import concat_datasets
 from avalanche.core import SupervisedPlugin
 from avalanche.models.bic_model import BiasLayer
 from avalanche.training.plugins import BiCPlugin
-from avalanche.training.storage_policy import ClassBalancedBuffer
+from avalanche.training.storage_policy import ClassBalancedBuffer, ReservoirSamplingBuffer
 from avalanche.training.supervised import Naive
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +18,9 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
+from avalanche_snn.checkpointing import buffer_state, load_buffer_state
 from avalanche_snn.evaluation.memory import bytes_of_a_sample
+from avalanche_snn.training import parse_memory_size
 from strategies._exemplars import n_classes_of, samples_within, set_size
 
 # The exemplars that the correction is fitted on must not have been trained on, in the first experience either.
@@ -46,6 +48,12 @@ class _BiasCorrection(BiCPlugin):
         self._memory = memory
         self._bytes_each = 0
         self._n_held_out = 0
+        self.settings = {
+            "memory": parse_memory_size(memory),
+            "validation_share": validation_share,
+            "temperature": temperature,
+            "epochs": epochs,
+        }
 
     def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Share the budget among exemplars to train with and exemplars to correct with."""
@@ -90,6 +98,37 @@ class _BiasCorrection(BiCPlugin):
             optimizer.step()
             schedule.step()
         self.bias_layer = layer.eval().requires_grad_(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return both kinds of exemplars, the old network and the correction."""
+        layer = self.bias_layer
+        return {
+            "buffer": buffer_state(self.storage_policy),
+            "held out": [(label, buffer_state(buffer)) for label, buffer in self.val_buffer.items()],
+            "experience of class": [*self.class_to_tasks.items()],
+            "old network": self.model_old,
+            "correction": None if layer is None else [layer.clss, layer.alpha, layer.beta],
+            "is first": self.is_first_experience,
+            "sizes": [self._bytes_each, self._n_held_out],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars and networks of another plugin."""
+        load_buffer_state(self.storage_policy, state["buffer"])
+        self.val_buffer = {label: ReservoirSamplingBuffer(0) for label, _ in state["held out"]}
+        for label, held_out in state["held out"]:
+            load_buffer_state(self.val_buffer[label], held_out)
+        self.class_to_tasks = dict(state["experience of class"])
+        # One by one, as they came: room is shared in the order of the set.
+        self.seen_classes.clear()
+        self.seen_classes.update(self.class_to_tasks.keys())
+        self.model_old, self.is_first_experience = state["old network"], state["is first"]
+        self._bytes_each, self._n_held_out = state["sizes"]
+        if state["correction"] is not None:
+            classes, alpha, beta = state["correction"]
+            self.bias_layer = BiasLayer(classes.tolist()).to(classes.device).eval().requires_grad_(False)
+            self.bias_layer.alpha.copy_(alpha)
+            self.bias_layer.beta.copy_(beta)
 
 
 def build(

@@ -9,9 +9,11 @@ import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import CoPEPlugin
 from avalanche.training.supervised import Naive
+from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from avalanche_snn.checkpointing import buffer_state, load_buffer_state
 from strategies._exemplars import ClassBalancedInBytes, RequireRoom
 
 # Prototypes are gathered while the network is trained, with a loss of their own.
@@ -28,20 +30,16 @@ class _PrototypeEvolution(CoPEPlugin):
     normalisation behind the last `nn.Linear`; here the outputs are normalised instead, whatever layer they come from.
     """
 
-    initialized: bool
-
     def __init__(self, memory: str | int, n_classes: int, momentum: float, temperature: float) -> None:
         super().__init__(
             mem_size=0, n_classes=n_classes, p_size=n_classes, alpha=momentum, T=temperature, max_it_cnt=_NEVER
         )
         self.storage_policy = ClassBalancedInBytes(memory)
+        self.settings = {"momentum": momentum, "temperature": temperature}
 
     def before_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Make prototypes, and put CoPE's loss in the place of the strategy's."""
-        if not self.initialized:
-            strategy._criterion = self.ppp_loss
-            self._init_new_prototypes(torch.arange(self.n_classes, device=strategy.device))
-            self.initialized = True
+        """Make prototypes, unless they are there."""
+        self._init_new_prototypes(torch.arange(self.n_classes, device=strategy.device))
 
     def after_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Normalise the outputs."""
@@ -51,6 +49,35 @@ class _PrototypeEvolution(CoPEPlugin):
     def after_eval_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Normalise the outputs."""
         strategy.mb_output = functional.normalize(strategy.mb_output, dim=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return exemplars and prototypes."""
+        return {
+            "buffer": buffer_state(self.storage_policy),
+            "prototypes": self.p_mem,
+            "of this experience": [(label, *sums) for label, sums in self.tmp_p_mem.items()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars and prototypes of another plugin."""
+        load_buffer_state(self.storage_policy, state["buffer"])
+        # The loss looks them up in this very dict.
+        self.p_mem.clear()
+        self.p_mem.update(state["prototypes"])
+        self.tmp_p_mem = {label: (total, number) for label, total, number in state["of this experience"]}
+
+
+class _LossWithPrototypes:
+    """CoPE's loss, and another one as long as there are no prototypes."""
+
+    def __init__(self, cope: _PrototypeEvolution, without: Any) -> None:
+        self._cope = cope
+        self._without = without
+
+    def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss; outputs `[B, H]`, labels `[B]`."""
+        loss: Tensor = (self._cope.ppp_loss if self._cope.p_mem else self._without)(outputs, labels)
+        return loss
 
 
 def build(
@@ -78,4 +105,6 @@ def build(
     """
     replay = _PrototypeEvolution(memory, model[-1].n_classes, momentum, temperature)
     listed = [RequireRoom(replay.storage_policy), replay, *plugins]
-    return Naive(model=model, optimizer=optimizer, plugins=listed, **template)
+    strategy = Naive(model=model, optimizer=optimizer, plugins=listed, **template)
+    strategy._criterion = _LossWithPrototypes(replay, strategy._criterion)
+    return strategy

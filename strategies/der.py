@@ -13,9 +13,12 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
+from avalanche_snn.checkpointing import buffer_state, load_buffer_state
 from strategies._exemplars import InBytes, RequireRoom
+from strategies._replays import Replays
 
 # 0.1 to 1 are the paper's.
 GRID = {"logits_weight": (0.1, 0.3, 1.0)}
@@ -54,8 +57,31 @@ class DarkExperienceReplay(DER):
         self.plugins.insert(0, RequireRoom(self.storage_policy))
 
     def _before_training_exp(self, **kwargs: Any) -> None:
-        self.batch_size_mem = max(1, min(self.train_mb_size, len(self.storage_policy.buffer)))
-        super()._before_training_exp(**kwargs)
+        buffer = self.storage_policy.buffer
+        self.batch_size_mem = max(1, min(self.train_mb_size, len(buffer)))
+        self.replay_loader = None
+        if len(buffer):
+            options = {"shuffle": True, "drop_last": True, "num_workers": kwargs.get("num_workers", 0)}
+            self.replay_loader = Replays(DataLoader(buffer, self.batch_size_mem, **options))
+        # Avalanche's own does the same with a loader whose place cannot be saved.
+        SupervisedTemplate._before_training_exp(self, **kwargs)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the strategy was made with."""
+        return {"logits weight": self.alpha, "labels weight": self.beta}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the exemplars with their logits, and the place in them."""
+        place = None if self.replay_loader is None else self.replay_loader.state_dict()
+        return {"buffer": buffer_state(self.storage_policy), "place": place}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars of another strategy."""
+        load_buffer_state(self.storage_policy, state["buffer"])
+        # Between experiences there is no loader; within one it has been made.
+        if self.replay_loader is not None and state["place"] is not None:
+            self.replay_loader.load_state_dict(state["place"])
 
     def criterion(self) -> Tensor:
         """Return the loss of new samples and, in training, that of replays: their logits', and beta times their own."""

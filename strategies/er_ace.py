@@ -9,11 +9,15 @@ import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from avalanche.training.supervised import ER_ACE
+from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
+from avalanche_snn.checkpointing import buffer_state, load_buffer_state
 from strategies._exemplars import ClassBalancedInBytes, RequireRoom
+from strategies._replays import Replays
 
 
 class _AsymmetricLoss:
@@ -50,6 +54,26 @@ class _AsymmetricReplay(ER_ACE):
     @batch_size_mem.setter
     def batch_size_mem(self, wanted: int) -> None:
         """Take no notice of what the base class sets."""
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        self.storage_policy.post_adapt(self, self.experience)
+        if self.experience.current_experience > 0:
+            buffer = self.storage_policy.buffer
+            self.replay_loader = Replays(DataLoader(buffer, self.batch_size_mem, shuffle=True, drop_last=True))
+        # Avalanche's own does the same with a loader whose place cannot be saved.
+        SupervisedTemplate._before_training_exp(self, **kwargs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the exemplars, and the place in them."""
+        place = self.replay_loader.state_dict() if isinstance(self.replay_loader, Replays) else None
+        return {"buffer": buffer_state(self.storage_policy), "place": place}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars of another strategy."""
+        load_buffer_state(self.storage_policy, state["buffer"])
+        # Between experiences there is no loader; within one it has been made.
+        if self.replay_loader is not None and state["place"] is not None:
+            self.replay_loader.load_state_dict(state["place"])
 
 
 def build(

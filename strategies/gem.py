@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import GEMPlugin
 from avalanche.training.supervised import Naive
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from avalanche_snn.spikes import unpack
+from avalanche_snn.training import parse_memory_size
 from strategies._exemplars import bytes_of_packed, n_classes_of, packed, samples_within
 
 # 0.5 is the paper's.
@@ -39,6 +41,7 @@ class _GradientEpisodicMemory(GEMPlugin):
         super().__init__(patterns_per_experience=0, memory_strength=margin)
         self._memory = memory
         self.memory_x = _PackedRasters()
+        self.settings = {"memory": parse_memory_size(memory), "margin": margin}
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Work out how many exemplars of this experience there can be."""
@@ -48,6 +51,21 @@ class _GradientEpisodicMemory(GEMPlugin):
         n_least = max(n_classes_of(experience), n_experiences)
         n_samples = samples_within(self._memory, each, n_least, "one of each class and experience")
         self.patterns_per_experience = n_samples // n_experiences
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the exemplars, packed."""
+        rasters = [
+            (experience, packed_rasters, n_channels, str(dtype).removeprefix("torch."))
+            for experience, (packed_rasters, n_channels, dtype) in self.memory_x.items()
+        ]
+        return {"rasters": rasters, "labels": self.memory_y, "task labels": self.memory_tid}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars of another plugin."""
+        self.memory_x = _PackedRasters()
+        for experience, packed_rasters, n_channels, dtype in state["rasters"]:
+            self.memory_x[experience] = unpack(packed_rasters, n_channels, getattr(torch, dtype))
+        self.memory_y, self.memory_tid = state["labels"], state["task labels"]
 
 
 def build(

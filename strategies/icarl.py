@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from avalanche_snn.spikes import unpack
+from avalanche_snn.training import parse_memory_size
 from strategies._exemplars import bytes_of_packed, n_classes_of, packed, samples_within
 from strategies._features import SpikeCounts
 
@@ -68,6 +69,21 @@ class _Budget(SupervisedPlugin):
         unseen = torch.ones(strategy.mb_output.shape[1], dtype=torch.bool, device=strategy.mb_output.device)
         unseen[_plugin_of(strategy).observed_classes] = False
         strategy.mb_output = strategy.mb_output.masked_fill(unseen, -torch.inf)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the plugin was made with."""
+        return {"memory": parse_memory_size(self._memory)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what it takes to count and to unpack."""
+        dtype = str(self._dtype).removeprefix("torch.")
+        return {"bytes each": self._bytes_each, "n_channels": self._n_channels, "dtype": dtype}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars of another plugin."""
+        self._bytes_each, self._n_channels = state["bytes each"], state["n_channels"]
+        self._dtype = getattr(torch, state["dtype"])
 
 
 def build(

@@ -9,12 +9,13 @@ import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import MIRPlugin
 from avalanche.training.supervised import Naive
-from avalanche.training.utils import cycle
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
+from avalanche_snn.checkpointing import buffer_state, load_buffer_state
 from strategies._exemplars import ClassBalancedInBytes, RequireRoom
+from strategies._replays import Replays
 
 # Exemplars to choose a minibatch from.
 GRID = {"candidates": (64, 128, 256)}
@@ -47,15 +48,34 @@ class _MaximallyInterfered(MIRPlugin):
     minibatches, it leaves out nearly everything after a long experience, and fails after one of no epochs.
     """
 
+    replay_loader: Replays | None
+
     def __init__(self, memory: str | int, candidates: int, replayed: int) -> None:
         super().__init__(batch_size_mem=replayed, mem_size=0, subsample=candidates)
         self.storage_policy = ClassBalancedInBytes(memory)
+        self.settings = {"candidates": candidates, "replayed": replayed}
 
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take in the samples of the experience."""
         self.storage_policy.post_adapt(strategy, strategy.experience)
+        self.replay_loader = self._new_loader()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the exemplars, and the place in them."""
+        place = None if self.replay_loader is None else self.replay_loader.state_dict()
+        return {"buffer": buffer_state(self.storage_policy), "place": place}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the exemplars of another plugin."""
+        load_buffer_state(self.storage_policy, state["buffer"])
+        if state["place"] is not None:
+            # Within an experience there is one, of what was there before a larger sample made the budget hold fewer.
+            self.replay_loader = self.replay_loader or self._new_loader()
+            self.replay_loader.load_state_dict(state["place"])
+
+    def _new_loader(self) -> Replays:
         buffer = self.storage_policy.buffer
-        self.replay_loader = cycle(DataLoader(buffer, self.subsample, shuffle=True, collate_fn=buffer.collate_fn))
+        return Replays(DataLoader(buffer, self.subsample, shuffle=True, collate_fn=buffer.collate_fn))
 
 
 def build(

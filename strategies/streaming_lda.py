@@ -14,6 +14,8 @@ from strategies._features import SpikeCounts
 
 # 0.0001 is the paper's; spike counts of a small network vary less than its features.
 GRID = {"shrinkage": (0.0001, 0.01, 1.0)}
+# Lambda is the inverse of the covariance as it was `prev_num_updates` samples ago.
+_STATISTICS = ("muK", "cK", "Sigma", "num_updates", "Lambda", "prev_num_updates")
 
 
 class _OnePass(StreamingLDA):
@@ -28,6 +30,20 @@ class _OnePass(StreamingLDA):
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.train_epochs = 1
         super()._train_exp(experience, eval_streams, **kwargs)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the strategy was made with."""
+        return {"shrinkage": self.shrinkage_param}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return means, numbers of samples and covariance."""
+        return {name: getattr(self, name) for name in _STATISTICS}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the statistics of another strategy."""
+        for name in _STATISTICS:
+            setattr(self, name, state[name])
 
 
 def build(

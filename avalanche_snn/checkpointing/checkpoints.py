@@ -12,6 +12,7 @@ from avalanche_snn.checkpointing.configuration import configuration_of, require_
 from avalanche_snn.checkpointing.files import read_checkpoint, write_checkpoint
 from avalanche_snn.checkpointing.plugins import Checkpointable
 from avalanche_snn.checkpointing.strategy_state import load_strategy_state, strategy_state
+from avalanche_snn.checkpointing.stream_samples import StreamSamples
 
 # Where in a run a checkpoint was written: by `save`, before an experience, before one of its epochs, after training.
 BETWEEN, EXPERIENCE, EPOCH, TRAINED = "between", "experience", "epoch", "trained"
@@ -38,7 +39,7 @@ def save(path: str | Path, strategy: Any, benchmark: Any, *, also: Mapping[str, 
     content = {
         "configuration": configuration_of(strategy, benchmark, also or {}),
         "position": {"point": BETWEEN, "start": strategy.clock.train_exp_counter, "experience": None, "epoch": 0},
-        "state": strategy_state(strategy, also or {}),
+        "state": strategy_state(strategy, StreamSamples(benchmark.train_stream), also or {}),
         "before_experience": None,
     }
     write_checkpoint(Path(path), content)
@@ -64,11 +65,12 @@ def load(path: str | Path, strategy: Any, benchmark: Any, *, also: Mapping[str, 
         ValueError: a file that is no checkpoint, or one of another configuration: the differences are spelled out.
     """
     content = read_checkpoint(Path(path))
-    strategy_state(strategy, also or {})  # says what cannot be saved, and so not loaded
+    samples = StreamSamples(benchmark.train_stream)
+    strategy_state(strategy, samples, also or {})  # says what cannot be saved, and so not loaded
     # How the script began is the business of resume(): experiences later, epochs may well be others.
     wanted = {**content["configuration"], "begun with": {}}
     require_same(wanted, configuration_of(strategy, benchmark, also or {}), path)
     strategy.model.to(strategy.device)
     state = content["before_experience"] or content["state"]
-    load_strategy_state(strategy, state, benchmark, also or {})
+    load_strategy_state(strategy, state, samples, also or {})
     return int(strategy.clock.train_exp_counter)

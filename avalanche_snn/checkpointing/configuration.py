@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from avalanche_snn.checkpointing.generators import generator_states, set_generator_states
+from avalanche_snn.checkpointing.networks import tensors_of
 from avalanche_snn.checkpointing.plain import plain_copy
 from avalanche_snn.checkpointing.plugins import settings_of
 
@@ -37,12 +38,13 @@ def configuration_of(strategy: Any, benchmark: Any, also: Iterable[str] = ()) ->
         "model": _describe_model(strategy.model),
         "optimizer": {
             "class": _name_of(strategy.optimizer),
-            **{name: _plain(value) for name, value in strategy.optimizer.defaults.items()},
+            **{name: _plain(value) for name, value in getattr(strategy.optimizer, "defaults", {}).items()},
         },
         "strategy": {
             "class": _name_of(strategy),
             "device": strategy.device.type,
             "loss": _describe_loss(strategy._criterion),
+            **{name: _plain(value) for name, value in getattr(strategy, "settings", {}).items()},
         },
         "plugins": {
             str(place): {"class": _name_of(plugin), **{k: _plain(v) for k, v in settings_of(plugin).items()}}
@@ -56,11 +58,12 @@ def configuration_of(strategy: Any, benchmark: Any, also: Iterable[str] = ()) ->
 
 def begun_with(strategy: Any) -> dict[str, Any]:
     """Return the settings that users change during a run, as a script has them when it begins."""
+    groups = getattr(strategy.optimizer, "param_groups", [])
     return {
         "train_epochs": strategy.train_epochs,
         "train_mb_size": strategy.train_mb_size,
         "eval_mb_size": strategy.eval_mb_size,
-        "learning rates": [_plain(group["lr"]) for group in strategy.optimizer.param_groups if "lr" in group],
+        "learning rates": [_plain(group["lr"]) for group in groups if "lr" in group],
     }
 
 
@@ -126,11 +129,7 @@ def _describe_model(model: nn.Module) -> dict[str, Any]:
         name or "network": f"{type(module).__qualname__}({module.extra_repr()})" if name else root
         for name, module in model.named_modules()
     }
-    tensors = {
-        f"{name} (tensor)": f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        for name, tensor in model.state_dict().items()
-        if isinstance(tensor, torch.Tensor)
-    }
+    tensors = {f"{name} (tensor)": f"{dtype} {shape}" for name, (dtype, shape) in tensors_of(model).items()}
     return {**layers, **tensors}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 FORMAT = "avalanche_snn checkpoint"
-VERSION = 1
+VERSION = 2
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:

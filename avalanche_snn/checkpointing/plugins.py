@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from avalanche.training.plugins import EvaluationPlugin, LRSchedulerPlugin
 from avalanche.training.plugins.clock import Clock
 from avalanche.training.templates.base_sgd import PeriodicEval
 
-from avalanche_snn.checkpointing.importances import SETTINGS, importances_state, known_kind, load_importances
+from avalanche_snn.checkpointing import importances, known_plugins
 from avalanche_snn.checkpointing.metrics import evaluator_state, load_evaluator_state
-from avalanche_snn.checkpointing.plain import ALLOWED, plain_copy
+from avalanche_snn.checkpointing.plain import ALLOWED
+from avalanche_snn.checkpointing.references import References
 
 
 @runtime_checkable
@@ -25,7 +27,12 @@ class Checkpointable(Protocol):
     """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state: tensors, numbers, strings, bytes, None, and lists, tuples and dicts of these."""
+        """Return the state: tensors, numbers, strings, bytes, None, and lists, tuples and dicts of these.
+
+        Data sets of samples of the training stream may be in it too, and copies of the network; `load_state_dict` gets
+        the same samples, and a copy of the present network with the state of that one. For Avalanche's buffers of
+        exemplars there are `buffer_state` and `load_buffer_state`.
+        """
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take a state over: in a fresh object between experiences, or after `before_training_exp` between epochs."""
@@ -36,29 +43,45 @@ class _Adapter:
     """How to save and load a plugin of Avalanche, which does not say it itself."""
 
     state: Callable[[Any], dict[str, Any]]
-    load: Callable[[Any, dict[str, Any]], None]
+    load: Callable[[Any, dict[str, Any], Sequence[Any]], None]
 
 
-def plugin_states(strategy: Any) -> list[dict[str, Any]]:
+def plugin_states(strategy: Any, references: References) -> list[dict[str, Any]]:
     """Return the state of every plugin, in the order of `strategy.plugins`, as plain data.
 
     Raises:
-        TypeError: a plugin that does not say what its state is, or says something that is no plain data.
+        TypeError: a plugin that does not say what its state is, or says something that cannot be saved.
     """
     return [
-        plain_copy(_adapter_of(plugin).state(plugin), f"the state of {type(plugin).__qualname__}")
-        for plugin in strategy.plugins
+        references.written(_adapter_of(plugin).state(plugin), type(plugin).__qualname__) for plugin in strategy.plugins
     ]
 
 
-def load_plugin_states(strategy: Any, states: list[dict[str, Any]]) -> None:
-    """Give every plugin its state back."""
+def load_plugin_states(
+    strategy: Any, states: list[dict[str, Any]], references: References, experiences: Sequence[Any]
+) -> None:
+    """Give every plugin its state back.
+
+    Args:
+        strategy: whose plugins they are.
+        states: what `plugin_states` returned.
+        references: to samples and networks.
+        experiences: of the training stream.
+    """
     for plugin, state in zip(strategy.plugins, states, strict=True):
-        _adapter_of(plugin).load(plugin, state)
+        _adapter_of(plugin).load(plugin, references.made(state), experiences)
 
 
 def settings_of(plugin: Any) -> dict[str, Any]:
     """Return what a plugin was made with, as far as that is known."""
+    buffer = getattr(plugin, "storage_policy", None)
+    if buffer is None:
+        return _settings_of(plugin)
+    of_the_buffer = {"class": type(buffer).__qualname__, **getattr(buffer, "settings", {})}
+    return {**_settings_of(plugin), **{f"buffer {name}": value for name, value in of_the_buffer.items()}}
+
+
+def _settings_of(plugin: Any) -> dict[str, Any]:
     if isinstance(plugin, EvaluationPlugin):
         return {"metrics": [str(metric) for metric in plugin.metrics], "collect_all": plugin.collect_all}
     if isinstance(plugin, PeriodicEval):
@@ -66,17 +89,25 @@ def settings_of(plugin: Any) -> dict[str, Any]:
     if isinstance(plugin, LRSchedulerPlugin):
         names = ("reset_scheduler", "reset_lr", "metric", "step_granularity", "first_epoch_only", "first_exp_only")
         return {"scheduler": type(plugin.scheduler).__qualname__, **{name: getattr(plugin, name) for name in names}}
-    if (kind := known_kind(plugin)) is not None:
-        return {name: getattr(plugin, name) for name in SETTINGS[kind]}
+    if (kind := importances.known_kind(plugin)) is not None:
+        return {name: getattr(plugin, name) for name in importances.SETTINGS[kind]}
+    if (kind := known_plugins.known_kind(plugin)) is not None:
+        return known_plugins.settings_of_known(plugin, kind)
     return dict(getattr(plugin, "settings", {}))
 
 
 def _adapter_of(plugin: Any) -> _Adapter:
     if isinstance(plugin, Checkpointable):
-        return _Adapter(lambda plugin: plugin.state_dict(), lambda plugin, state: plugin.load_state_dict(state))
-    if (kind := known_kind(plugin)) is not None:
+        return _Adapter(lambda plugin: plugin.state_dict(), lambda plugin, state, _: plugin.load_state_dict(state))
+    if (tensor_keeper := importances.known_kind(plugin)) is not None:
         return _Adapter(
-            lambda plugin: importances_state(plugin, kind), lambda plugin, state: load_importances(plugin, kind, state)
+            partial(importances.importances_state, kind=tensor_keeper),
+            lambda plugin, state, _: importances.load_importances(plugin, tensor_keeper, state),
+        )
+    if (kind := known_plugins.known_kind(plugin)) is not None:
+        return _Adapter(
+            partial(known_plugins.known_state, kind=kind),
+            lambda plugin, state, experiences: known_plugins.load_known(plugin, kind, state, experiences),
         )
     # A subclass may hold more than its base, so only the very classes count.
     adapter = _adapters().get(type(plugin))
@@ -91,7 +122,7 @@ def _adapter_of(plugin: Any) -> _Adapter:
 
 def _adapters() -> dict[type, _Adapter]:
     return {
-        EvaluationPlugin: _Adapter(evaluator_state, load_evaluator_state),
+        EvaluationPlugin: _Adapter(evaluator_state, lambda plugin, state, _: load_evaluator_state(plugin, state)),
         LRSchedulerPlugin: _Adapter(_scheduler_state, _load_scheduler_state),
         Clock: _attributes(
             "train_iterations",
@@ -106,7 +137,7 @@ def _adapters() -> dict[type, _Adapter]:
 
 
 def _attributes(*names: str) -> _Adapter:
-    def load(plugin: Any, state: dict[str, Any]) -> None:
+    def load(plugin: Any, state: dict[str, Any], _: Sequence[Any]) -> None:
         for name in names:
             setattr(plugin, name, state[name])
 
@@ -125,7 +156,7 @@ def _scheduler_state(plugin: LRSchedulerPlugin) -> dict[str, Any]:
     }
 
 
-def _load_scheduler_state(plugin: LRSchedulerPlugin, state: dict[str, Any]) -> None:
+def _load_scheduler_state(plugin: LRSchedulerPlugin, state: dict[str, Any], experiences: Sequence[Any]) -> None:
     plugin.scheduler.load_state_dict(state["scheduler"])
     plugin.rolling_metric.summed, plugin.rolling_metric.weight = state["mean"]
-    _OF_SCHEDULER_PLUGIN.load(plugin, state)
+    _OF_SCHEDULER_PLUGIN.load(plugin, state, experiences)

@@ -11,6 +11,7 @@ from avalanche_snn.checkpointing.configuration import begun_with, configuration_
 from avalanche_snn.checkpointing.files import read_checkpoint, remove_partial_files, write_checkpoint
 from avalanche_snn.checkpointing.plugins import Checkpointable
 from avalanche_snn.checkpointing.strategy_state import load_loggers, load_strategy_state, strategy_state
+from avalanche_snn.checkpointing.stream_samples import StreamSamples
 
 
 def resume(
@@ -56,7 +57,8 @@ def resume(
     if every_epochs is not None and every_epochs < 1:
         raise ValueError(f"every_epochs must be 1 or more, or None, but {every_epochs!r} came.")
     path, also = Path(path), dict(also or {})
-    strategy_state(strategy, also)  # says now, not after the first experience, what cannot be saved
+    samples = StreamSamples(benchmark.train_stream)
+    strategy_state(strategy, samples, also)  # says now, not after the first experience, what cannot be saved
     configuration = configuration_of(strategy, benchmark, also) | {"begun with": begun_with(strategy)}
     remove_partial_files(path)
     content = None
@@ -67,7 +69,7 @@ def resume(
         require_same(content["configuration"], configuration, path)
         # They hear of the beginning of training before there is a place where the rest can be loaded.
         load_loggers(strategy, content["state"])
-    run = _Run(path, strategy, benchmark, configuration, every_epochs, also, content)
+    run = _Run(path, strategy, samples, configuration, every_epochs, also, content)
     # Plugins come before or after one another, depending on their places; what surrounds `train` is around all of them.
     strategy.train = run.train
     return strategy.clock.train_exp_counter if content is None else int(content["position"]["start"])
@@ -80,7 +82,7 @@ class _Run:
         self,
         path: Path,
         strategy: Any,
-        benchmark: Any,
+        samples: StreamSamples,
         configuration: dict[str, Any],
         every_epochs: int | None,
         also: dict[str, Checkpointable],
@@ -88,7 +90,7 @@ class _Run:
     ) -> None:
         self._path = path
         self._strategy = strategy
-        self._benchmark = benchmark
+        self._samples = samples
         self._configuration = configuration
         self._every_epochs = every_epochs
         self._also = also
@@ -167,7 +169,7 @@ class _Run:
         self._next_before_epoch(**kwargs)
 
     def _write(self, point: str, start: int, experience: Any, epoch: int = 0) -> None:
-        state = strategy_state(self._strategy, self._also)
+        state = strategy_state(self._strategy, self._samples, self._also)
         if point == EXPERIENCE:
             self._before_experience = state
         content = {
@@ -184,7 +186,7 @@ class _Run:
         write_checkpoint(self._path, content)
 
     def _load(self, state: dict[str, Any]) -> None:
-        load_strategy_state(self._strategy, state, self._benchmark, self._also)
+        load_strategy_state(self._strategy, state, self._samples, self._also)
 
     def _require_place(self, experience: Any, position: dict[str, Any]) -> None:
         if experience.current_experience != position["experience"]:

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from avalanche.benchmarks.utils import concat_datasets
 from avalanche.training.plugins import EvaluationPlugin
-from avalanche.training.supervised import Cumulative, JointTraining, Naive
+from avalanche.training.supervised import Cumulative, ICaRL, JointTraining, Naive
 from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
 from avalanche_snn.checkpointing.generators import generator_states, set_generator_states
 from avalanche_snn.checkpointing.metrics import load_logger_states
+from avalanche_snn.checkpointing.networks import load_network_state, network_state
 from avalanche_snn.checkpointing.plain import plain_copy
 from avalanche_snn.checkpointing.plugins import Checkpointable, load_plugin_states, plugin_states
-from avalanche_snn.models import CuttableSequential
+from avalanche_snn.checkpointing.references import References
+from avalanche_snn.checkpointing.stream_samples import StreamSamples
 from avalanche_snn.training import CompressedLatentReplayPlugin
 
 # What users change from one experience to the next.
 _SETTINGS = ("train_epochs", "train_mb_size", "eval_mb_size")
-# What a cut leaves in a network besides tensors.
-_CUT = ("_front_length", "_front_frozen", "_n_latent_time_steps", "_n_latent_features", "_n_latent_planes")
 # Other templates hold buffers, teachers or counters of their own.
-_WITHOUT_STATE: tuple[type, ...] = (SupervisedTemplate, Naive)
+_WITHOUT_STATE: tuple[type, ...] = (SupervisedTemplate, Naive, ICaRL)
 
 
-def strategy_state(strategy: Any, also: Mapping[str, Checkpointable]) -> dict[str, Any]:
+def strategy_state(strategy: Any, samples: StreamSamples, also: Mapping[str, Checkpointable]) -> dict[str, Any]:
     """Return the state of a strategy, and of other objects that belong to the run, between two epochs or experiences.
+
+    Args:
+        strategy: any.
+        samples: those of the training stream.
+        also: the other objects.
 
     Raises:
         TypeError: a template, plugin or metric that does not say what its state is; it is named.
@@ -40,30 +44,33 @@ def strategy_state(strategy: Any, also: Mapping[str, Checkpointable]) -> dict[st
                 "came."
             )
     # First: a template that is not known here may lack any of what follows.
-    template = _template_state(strategy)
+    references = References(strategy, samples)
+    template = _template_state(strategy, references)
     criterion = strategy._criterion
     return {
         "settings": {name: getattr(strategy, name) for name in _SETTINGS},
-        "model": _model_state(strategy.model),
+        "model": network_state(strategy.model),
         "criterion": plain_copy(criterion.state_dict(), "the loss") if isinstance(criterion, nn.Module) else None,
-        "optimizer": plain_copy(strategy.optimizer.state_dict(), "the state of the optimizer"),
+        "optimizer": None
+        if strategy.optimizer is None
+        else plain_copy(strategy.optimizer.state_dict(), "the state of the optimizer"),
         "optimizer_knows_model": strategy.optimized_param_id is not None,
         "template": template,
-        "plugins": plugin_states(strategy),
-        "also": {name: plain_copy(part.state_dict(), f"the state of {name!r}") for name, part in also.items()},
+        "plugins": plugin_states(strategy, references),
+        "also": {name: references.written(part.state_dict(), repr(name)) for name, part in also.items()},
         "generators": plain_copy(generator_states(strategy.device), "the random generators"),
     }
 
 
 def load_strategy_state(
-    strategy: Any, state: dict[str, Any], benchmark: Any, also: Mapping[str, Checkpointable]
+    strategy: Any, state: dict[str, Any], samples: StreamSamples, also: Mapping[str, Checkpointable]
 ) -> None:
     """Put a strategy into a state.
 
     Args:
         strategy: as freshly composed, or later.
         state: what `strategy_state` returned.
-        benchmark: that the strategy learns.
+        samples: those of the training stream.
         also: the other objects.
 
     Raises:
@@ -71,18 +78,20 @@ def load_strategy_state(
     """
     for name, value in state["settings"].items():
         setattr(strategy, name, value)
-    _load_model_state(strategy.model, state["model"])
+    load_network_state(strategy.model, state["model"])
     if state["criterion"] is not None:
         strategy._criterion.load_state_dict(state["criterion"])
     if state["optimizer_knows_model"] and strategy.optimized_param_id is None:
         # The first of these calls empties the optimizer: it must not come after its state has been loaded.
         strategy.make_optimizer(reset_optimizer_state=True)
-    # Optimizers take over what they are given, and later change it in place.
-    strategy.optimizer.load_state_dict(plain_copy(state["optimizer"], "the state of the optimizer"))
-    _load_template_state(strategy, state["template"], benchmark)
-    load_plugin_states(strategy, plain_copy(state["plugins"], "the plugins"))
+    if state["optimizer"] is not None:
+        # Optimizers take over what they are given, and later change it in place.
+        strategy.optimizer.load_state_dict(plain_copy(state["optimizer"], "the state of the optimizer"))
+    references = References(strategy, samples)
+    _load_template_state(strategy, references.made(state["template"]), samples)
+    load_plugin_states(strategy, state["plugins"], references, samples.experiences)
     for name, part in also.items():
-        part.load_state_dict(state["also"][name])
+        part.load_state_dict(references.made(state["also"][name]))
     set_generator_states(state["generators"])
 
 
@@ -93,46 +102,10 @@ def load_loggers(strategy: Any, state: dict[str, Any]) -> None:
         load_logger_states(evaluator, plain_copy(state["plugins"][strategy.plugins.index(evaluator)], "the loggers"))
 
 
-def _model_state(model: nn.Module) -> dict[str, Any]:
-    tensors = model.state_dict()
-    copied = OrderedDict(plain_copy(dict(tensors), "the state of the network"))
-    # Modules read from it which version of themselves was saved.
-    copied._metadata = getattr(tensors, "_metadata", {})  # type: ignore[attr-defined]
-    return {
-        "tensors": copied,
-        "trainable": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
-        "training": {name: module.training for name, module in model.named_modules()},
-        "cuts": {
-            name: {attribute: getattr(module, attribute) for attribute in _CUT}
-            for name, module in model.named_modules()
-            if isinstance(module, CuttableSequential)
-        },
-    }
-
-
-def _load_model_state(model: nn.Module, state: dict[str, Any]) -> None:
-    modules = dict(model.named_modules())
-    for name, cut in state["cuts"].items():
-        if not isinstance(modules.get(name), CuttableSequential):
-            raise ValueError(
-                f"The network of the checkpoint is a CuttableSequential, but a {type(modules.get(name)).__qualname__} "
-                "came: make the network one before load()."
-            )
-        for attribute, value in cut.items():
-            setattr(modules[name], attribute, value)
-    model.load_state_dict(state["tensors"])
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(state["trainable"][name])
-        # Nothing of an earlier backward pass may be left, or weight decay would go on moving what is frozen.
-        parameter.grad = None
-    for name, mode in state["training"].items():
-        modules[name].training = mode
-
-
-def _template_state(strategy: Any) -> dict[str, Any]:
+def _template_state(strategy: Any, references: References) -> dict[str, Any]:
     """Return what the template itself keeps from one experience to the next."""
     if isinstance(strategy, Checkpointable):
-        return dict(plain_copy(strategy.state_dict(), f"the state of {type(strategy).__qualname__}"))
+        return dict(references.written(strategy.state_dict(), type(strategy).__qualname__))
     if type(strategy) is Cumulative:
         if any(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins):
             raise TypeError(
@@ -151,19 +124,19 @@ def _template_state(strategy: Any) -> dict[str, Any]:
     return {}
 
 
-def _load_template_state(strategy: Any, state: dict[str, Any], benchmark: Any) -> None:
+def _load_template_state(strategy: Any, state: dict[str, Any], samples: StreamSamples) -> None:
     if isinstance(strategy, Checkpointable):
         strategy.load_state_dict(state)
     elif type(strategy) is JointTraining:
         strategy._is_fitted = state["is_fitted"]
     elif type(strategy) is Cumulative:
-        strategy.dataset = _data_of_first(benchmark.train_stream, state["n_samples"])
+        strategy.dataset = _data_of_first(samples.experiences, state["n_samples"])
 
 
-def _data_of_first(stream: Any, n_samples: int) -> Any:
+def _data_of_first(experiences: Iterable[Any], n_samples: int) -> Any:
     """Join the first experiences of a stream as `Cumulative` does, as many as have that many samples."""
     joined, n_joined = None, 0
-    for experience in stream:
+    for experience in experiences:
         if n_joined >= n_samples:
             break
         joined = experience.dataset if joined is None else concat_datasets([joined, experience.dataset])

@@ -20,21 +20,44 @@ from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics, l
 from avalanche.training.plugins import EvaluationPlugin, LRSchedulerPlugin
 from tiny_learners import NormalisedLeaky, Rasters, Silence, seed_everything
 
-from avalanche_snn.benchmarks.protocols import multi_class_incremental
+from avalanche_snn.benchmarks.protocols import multi_class_incremental, sample_incremental
 from avalanche_snn.checkpointing import resume
 from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.evaluation import MemoryMetric, memory_metrics
 from avalanche_snn.models import RecurrentSNN
 from avalanche_snn.training import SeenClassesCrossEntropy
-from strategies import compressed_latent_replay, cumulative, joint, naive, replay
+from benchmarks.catalogue import find_strategy, options_of, strategy_names
+from strategies import compressed_latent_replay
 
 N_CLASSES = 4
 EPOCHS, LATER_EPOCHS = 3, 2
+# Speakers of the samples of each class: classes 0 and 1 come first, then 1 and 2, and all of them with class 3.
+SPEAKERS = (0, 0, 0, 2, 2), (0, 0, 0, 1, 1), (1, 1, 1, 1, 2), (2, 2, 2, 2, 2)
+# They ask for experiences of new classes.
+ONLY_NEW_CLASSES = {"bic", "icarl"}
+# Room for half of the samples of the stream or so: each experience drives exemplars of earlier ones out. Minibatches of
+# replays are smaller than what there is to replay, so that it matters which of them come next.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "replay": {"memory": "300 B", "replay_share": 0.35, "seed": 5},
+    "compressed_latent_replay": {"after": "hidden1", "memory": "300 B"},
+    "agem": {"memory": "460 B", "sample_size": 4},
+    "bic": {"memory": "300 B"},
+    "der": {"memory": "370 B", "train_mb_size": 3},
+    "der_plus_plus": {"memory": "370 B", "train_mb_size": 3},
+    "er_ace": {"memory": "230 B", "train_mb_size": 3},
+    "gem": {"memory": "450 B"},
+    "icarl": {"memory": "300 B"},
+    "mir": {"memory": "230 B", "candidates": 5, "replayed": 2},
+    "rwalk": {"steps_between_scores": 2},
+}
 BUILDERS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "naive": (naive.build, {}),
-    "joint": (joint.build, {}),
-    "cumulative": (cumulative.build, {}),
-    "replay": (replay.build, {"memory": "300 B", "replay_share": 0.35, "seed": 5}),
+    **{
+        name: (
+            find_strategy(name).build,
+            OPTIONS.get(name, {"memory": "230 B"} if "memory" in options_of(name) else {}),
+        )
+        for name in strategy_names()
+    },
     "rice": (compressed_latent_replay.build, {"after": "hidden1", "memory": "300 B", "codec": "rice"}),
     "herding": (
         compressed_latent_replay.build,
@@ -82,7 +105,7 @@ def tiny_data(seed: int, split: str) -> RasterDataset:
     return RasterDataset(
         data.rasters.to(torch.uint8).numpy(),
         np.array(data.targets),
-        np.zeros(len(data), dtype=np.int64),
+        np.array(SPEAKERS).flatten(),
         class_names=[f"word {label}" for label in range(N_CLASSES)],
         name="Tiny",
         split=split,
@@ -95,13 +118,17 @@ def noisy(raster: torch.Tensor) -> torch.Tensor:
     return raster * kept * float(random.random() < 0.95) * float(np.random.rand() < 0.95)  # noqa: NPY002
 
 
-def compose(name: str, reached: Reached = nothing, *, data_seed: int = 1, **changes: Any) -> tuple[Any, Any]:
-    """Build the strategy and the benchmark of the script."""
+def compose(
+    name: str, reached: Reached = nothing, *, data_seed: int = 1, returning: bool = False, **changes: Any
+) -> tuple[Any, Any]:
+    """Build the strategy and the benchmark of the script: of new classes, or of classes that come again."""
     seed_everything(3)
     build, options = BUILDERS[name]
-    benchmark = multi_class_incremental(
-        tiny_data(data_seed, "train"), tiny_data(99, "test"), n_pretrain_classes=2, train_transform=noisy
-    )
+    data = tiny_data(data_seed, "train"), tiny_data(99, "test")
+    if returning:
+        benchmark = sample_incremental(*data, new_speaker=2, n_experiences=3, train_transform=noisy)
+    else:
+        benchmark = multi_class_incremental(*data, n_pretrain_classes=2, train_transform=noisy)
     model = RecurrentSNN(12, changes.pop("hidden", (9, 7)), N_CLASSES, neuron=NormalisedLeaky, readout="mean", seed=0)
     optimizer = torch.optim.Adamax(model.parameters(), lr=changes.pop("lr", 0.02))
     moments = Moments(reached)
@@ -119,7 +146,8 @@ def compose(name: str, reached: Reached = nothing, *, data_seed: int = 1, **chan
         "eval_mb_size": 16,
         "train_epochs": EPOCHS,
         "criterion": SeenClassesCrossEntropy(),
-        "plugins": [moments, scheduler],
+        # That strategy has nothing to optimise, and so no learning rate.
+        "plugins": [moments] if name == "streaming_lda" else [moments, scheduler],
         "evaluator": EvaluationPlugin(*metrics, loggers=[Silence()]),
         **options,
         **changes,
@@ -127,9 +155,11 @@ def compose(name: str, reached: Reached = nothing, *, data_seed: int = 1, **chan
     return build(model, optimizer, **composed), benchmark
 
 
-def go_on(name: str, path: Path, reached: Reached = nothing, *, every_epochs: int | None = 1) -> Any:
+def go_on(
+    name: str, path: Path, reached: Reached = nothing, *, every_epochs: int | None = 1, returning: bool = False
+) -> Any:
     """Run the script from wherever its checkpoint stands; return the strategy in the end."""
-    strategy, benchmark = compose(name, reached)
+    strategy, benchmark = compose(name, reached, returning=returning)
     start = resume(path, strategy, benchmark, every_epochs=every_epochs)
     if name == "joint":
         strategy.train(benchmark.train_stream)
@@ -149,14 +179,23 @@ def outcome_of(strategy: Any) -> dict[str, Any]:
         "weights": dict(strategy.model.state_dict()),
         "trainable": {name: parameter.requires_grad for name, parameter in strategy.model.named_parameters()},
         "modes": {name: module.training for name, module in strategy.model.named_modules()},
-        "optimizer": strategy.optimizer.state_dict(),
+        "optimizer": None if strategy.optimizer is None else strategy.optimizer.state_dict(),
         "metrics": dict(strategy.evaluator.get_all_metrics()),
         "last metrics": strategy.evaluator.get_last_metrics(),
         "memories": memories,
+        "exemplars": [_samples_of(holder) for holder in (strategy, *strategy.plugins)],
         "bytes": [metric.state_dict() for metric in strategy.evaluator.metrics if isinstance(metric, MemoryMetric)],
         "epochs": [strategy.clock.train_exp_counter, strategy.clock.train_iterations, strategy.clock.total_iterations],
         "draws": [torch.rand(3), random.random(), float(np.random.rand())],  # noqa: NPY002
     }
+
+
+def _samples_of(holder: Any) -> list[Any]:
+    """The exemplars that a plugin or a strategy keeps in one of Avalanche's buffers."""
+    policy = getattr(holder, "storage_policy", None)
+    if policy is None:
+        return []
+    return [[sample[0], *(int(label) for label in sample[1:3])] for sample in policy.buffer.eval()]
 
 
 def assert_same(one: Any, other: Any, where: str = "outcome") -> None:

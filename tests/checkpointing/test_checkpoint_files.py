@@ -105,5 +105,5 @@ def test_weights_alone_are_no_checkpoint(tmp_path: Path) -> None:
 
 def test_another_version(tmp_path: Path) -> None:
     torch.save({"format": FORMAT, "version": 99}, tmp_path / "c")
-    with pytest.raises(ValueError, match=r"has version 99 .* reads version 1"):
+    with pytest.raises(ValueError, match=r"has version 99 .* reads version 2"):
         read_checkpoint(tmp_path / "c")

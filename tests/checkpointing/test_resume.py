@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,25 @@ from avalanche.logging import BaseLogger
 from avalanche.training.plugins import (
     EvaluationPlugin,
     EWCPlugin,
+    GDumbPlugin,
     GEMPlugin,
+    LwFPlugin,
     MASPlugin,
+    ReplayPlugin,
     RWalkPlugin,
     SynapticIntelligencePlugin,
 )
 from avalanche.training.supervised import Naive
-from checkpointed_runs import EPOCHS, LATER_EPOCHS, Moments, assert_same, compose, go_on, outcome_of
+from checkpointed_runs import (
+    EPOCHS,
+    LATER_EPOCHS,
+    ONLY_NEW_CLASSES,
+    Moments,
+    assert_same,
+    compose,
+    go_on,
+    outcome_of,
+)
 from tiny_learners import Silence, seed_everything, tiny_benchmark, tiny_network, tiny_sequential, tiny_strategy
 from torch import nn
 
@@ -26,6 +39,7 @@ from avalanche_snn.checkpointing import resume
 from avalanche_snn.checkpointing.files import read_checkpoint
 from avalanche_snn.evaluation import spike_metrics
 from avalanche_snn.training import CompressedLatentReplayPlugin
+from benchmarks.catalogue import find_strategy, strategy_names
 
 
 class StoppedError(Exception):
@@ -63,8 +77,8 @@ def expected() -> Outcomes:
     return Outcomes()
 
 
-def left_alone(name: str) -> Any:
-    strategy, benchmark = compose(name)
+def left_alone(name: str, **options: Any) -> Any:
+    strategy, benchmark = compose(name, **options)
     if name == "joint":
         strategy.train(benchmark.train_stream)
         strategy.eval(benchmark.test_stream)
@@ -74,6 +88,29 @@ def left_alone(name: str) -> Any:
         strategy.train_epochs = LATER_EPOCHS
         strategy.eval(benchmark.test_stream)
     return strategy
+
+
+@pytest.mark.parametrize("name", sorted({*strategy_names()} - {"joint", "streaming_lda"}))
+def test_an_epoch_of_one_experience_and_the_beginning_of_the_next(name: str, tmp_path: Path) -> None:
+    """Two deaths, the second one in what was gone on with; every strategy but the two of the tests below."""
+    returning = name not in ONLY_NEW_CLASSES
+    stopped(name, tmp_path / "c", "after_training_epoch", EPOCHS + 2, returning=returning)
+    assert read_checkpoint(tmp_path / "c")["position"]["point"] == "epoch"
+    stopped(name, tmp_path / "c", "before_training_exp", 2, returning=returning)
+    assert read_checkpoint(tmp_path / "c")["position"] == {
+        "point": "experience",
+        "start": 2,
+        "experience": 2,
+        "epoch": 0,
+    }
+    alone = outcome_of(left_alone(name, returning=returning))
+    assert_same(outcome_of(go_on(name, tmp_path / "c", returning=returning)), alone)
+
+
+def test_streaming_lda_has_one_epoch_an_experience(tmp_path: Path, expected: Outcomes) -> None:
+    stopped("streaming_lda", tmp_path / "c", "after_training_iteration", 3)
+    assert read_checkpoint(tmp_path / "c")["position"]["start"] == 1
+    assert_same(outcome_of(go_on("streaming_lda", tmp_path / "c")), expected["streaming_lda"])
 
 
 @pytest.mark.parametrize("name", ["joint", "cumulative", "replay", "rice"])
@@ -201,13 +238,17 @@ class ClonedSynapticIntelligence(SynapticIntelligencePlugin):
         lambda: EWCPlugin(50.0),
         lambda: EWCPlugin(50.0, mode="online", decay_factor=0.9),
         lambda: MASPlugin(2.0),
+        lambda: SynapticIntelligencePlugin(1e4),
         lambda: ClonedSynapticIntelligence(1e4),
         lambda: RWalkPlugin(delta_t=2),
         lambda: GEMPlugin(3, 0.5),
+        lambda: ReplayPlugin(5),
+        lambda: GDumbPlugin(5),
+        lambda: LwFPlugin(),
     ],
-    ids=["EWC", "online EWC", "MAS", "SI", "RWalk", "GEM"],
+    ids=["EWC", "online EWC", "MAS", "SI", "SI with copies", "RWalk", "GEM", "replay", "GDumb", "LwF"],
 )
-def test_plugins_of_avalanche_that_keep_tensors(make: Callable[[], Any], tmp_path: Path) -> None:
+def test_plugins_of_avalanche_that_do_not_say_their_state(make: Callable[[], Any], tmp_path: Path) -> None:
     def run(path: Path | None, stop: StopAt) -> dict[str, Any]:
         benchmark = tiny_benchmark(n_each=3)
         seed_everything()
@@ -221,6 +262,30 @@ def test_plugins_of_avalanche_that_keep_tensors(make: Callable[[], Any], tmp_pat
     with pytest.raises(StoppedError):
         run(tmp_path / "c", StopAt("after_training_epoch", 4))
     assert_same(run(tmp_path / "c", StopAt("never")), expected)
+
+
+def test_mir_looks_through_what_it_did_though_larger_samples_left_room_for_fewer(tmp_path: Path) -> None:
+    """Experience 1 brings samples of twice the bytes; exemplars to choose from stay those of before until it ends."""
+
+    def run(path: Path | None, stop: StopAt) -> dict[str, Any]:
+        benchmark = tiny_benchmark()
+        benchmark.train_data.rasters[12:] *= 3
+        seed_everything()
+        options = {"memory": "200 B", "candidates": 4, "replayed": 2}
+        strategy = tiny_strategy(tiny_network(), [Moments(stop)], template=partial(_built, "mir", options))
+        start = 0 if path is None else resume(path, strategy, benchmark, every_epochs=1)
+        for experience in benchmark.train_stream[start:]:
+            strategy.train(experience)
+        return outcome_of(strategy)
+
+    expected = run(None, StopAt("never"))
+    with pytest.raises(StoppedError):
+        run(tmp_path / "c", StopAt("after_training_epoch", 4))
+    assert_same(run(tmp_path / "c", StopAt("never")), expected)
+
+
+def _built(name: str, options: dict[str, Any], *, model: Any, optimizer: Any, **template: Any) -> Any:
+    return find_strategy(name).build(model, optimizer, **options, **template)
 
 
 def test_counted_spikes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.evaluation import PluginMetric
-from avalanche.training.plugins import EvaluationPlugin, LwFPlugin
+from avalanche.training.plugins import EvaluationPlugin, MIRPlugin
 from avalanche.training.supervised import DER, Naive
 from checkpointed_runs import EPOCHS, LATER_EPOCHS, Moments, assert_same, compose, nothing, outcome_of
 from test_resume import StopAt, StoppedError, stopped
@@ -41,7 +41,7 @@ def learn(strategy: Any, stream: Any) -> None:
         strategy.eval(experience)
 
 
-@pytest.mark.parametrize("name", ["herding", "cumulative"])
+@pytest.mark.parametrize("name", ["herding", "cumulative", "cope", "der", "gdumb", "icarl", "lwf", "streaming_lda"])
 def test_loaded_is_as_saved_and_goes_on_alike(name: str, tmp_path: Path) -> None:
     strategy, benchmark = compose(name)
     learn(strategy, benchmark.train_stream[:2])
@@ -95,7 +95,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"plugins": [LwFPlugin()]}, r"The plugin LwFPlugin cannot be saved.*give it state_dict\(\)"),
+        ({"plugins": [MIRPlugin(5)]}, r"The plugin MIRPlugin cannot be saved.*give it state_dict\(\)"),
         ({"plugins": [Counter()]}, r"The plugin Counter cannot be saved.*and load_state_dict\(state\)"),
         ({"evaluator": EvaluationPlugin(Curve(), loggers=[Silence()])}, "The metric Curve cannot be saved"),
     ],
@@ -170,6 +170,24 @@ def test_another_configuration_is_spelled_out(changes: dict[str, Any], differenc
     with pytest.raises(ValueError, match=f"(?s)run of another configuration:.*  {difference}"):
         resume(checkpoint, strategy, benchmark)
     assert checkpoint.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "difference"),
+    [
+        ("replay_balanced", {"memory": "300 B"}, r"plugins\.1\.buffer memory: 230 in the file, 300 now"),
+        ("der", {"logits_weight": 0.5}, r"strategy\.logits weight: 0\.3 in the file, 0\.5 now"),
+        ("bic", {"temperature": 3.0}, r"plugins\.0\.temperature: 2\.0 in the file, 3\.0 now"),
+        ("lwf", {"temperature": 3.0}, r"plugins\.0\.temperature: 2\.0 in the file, 3\.0 now"),
+        ("streaming_lda", {"shrinkage": 0.5}, r"strategy\.shrinkage: 0\.0001 in the file, 0\.5 now"),
+    ],
+)
+def test_options_of_strategies_are_part_of_the_configuration(
+    name: str, changes: dict[str, Any], difference: str, tmp_path: Path
+) -> None:
+    save(tmp_path / "c", *compose(name))
+    with pytest.raises(ValueError, match=f"(?s)run of another configuration:.*  {difference}"):
+        load(tmp_path / "c", *compose(name, **changes))
 
 
 def test_another_strategy_and_other_versions(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
