@@ -13,7 +13,8 @@ import torch
 
 from avalanche_snn.neurons.kernels import KERNELS
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
-from benchmarks.choices import CHOSEN
+from benchmarks.choice_table import markdown_choices
+from benchmarks.choices import CHOSEN, read_choices
 from benchmarks.demo import demo
 from benchmarks.gallery import make_gallery, plot_galleries
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
@@ -139,7 +140,11 @@ def _tune(parsed: argparse.Namespace) -> int:
     carrier = Carrier(parsed.results, parsed.networks, parsed.threads, parsed.jobs)
     common = {"data": parsed.data, "quick": parsed.quick, "validation": parsed.validation}
     for strategy in parsed.strategy:
-        chosen = tune(strategy, tuning_plans(strategy, **common), carrier, _in_a_line, parsed.chosen)
+        try:
+            chosen = tune(strategy, tuning_plans(strategy, **common), carrier, _in_a_line, parsed.chosen)
+        except KeyboardInterrupt:
+            print("interrupted: what was finished has its record; the same command goes on from there", file=sys.stderr)
+            return INTERRUPTED
         values = ", ".join(f"{name}={value}" for name, value in chosen.items())
         print(f"{strategy}: {values}, written to {parsed.chosen}")
     return 0
@@ -161,8 +166,9 @@ def _table(parsed: argparse.Namespace) -> int:
     known = list(all_records(results)), list(all_refusals(results)), plans_for(results)
     tables = markdown_tables(*known)
     print(tables)
+    choices = markdown_choices(known[0], read_choices())
     for path in parsed.write:
-        write_tables(tables, markdown_overview(*known), path)
+        write_tables(tables, markdown_overview(*known), choices, path)
     return 0
 
 

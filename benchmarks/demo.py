@@ -52,5 +52,5 @@ def demo(output: Path) -> int:
     print(markdown_tables(records))
     print()
     for path in plot_records(records, output):
-        print(f"The picture is {path}.")
+        print(f"A picture: {path}")
     return 0

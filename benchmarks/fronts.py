@@ -29,19 +29,16 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 
 
 def plot_fronts(summaries: Sequence[Summary], looks: Mapping[str, style.Look], folder: Path) -> list[Path]:
-    """Draw one figure for each data set, split and number of epochs on experience 0: a panel for each benchmark.
+    """Draw one figure for each data set and split: a panel for each benchmark, at its usual length of training.
 
     Returns:
         The files written.
     """
     paths = []
-    in_order = sorted(summaries, key=lambda s: (s.data_name, s.split, s.epochs[0], s.benchmark))
-    for (data_name, split, first_epochs), members in groupby(in_order, lambda s: (s.data_name, s.split, s.epochs[0])):
-        of_figure = list(members)
-        usual = {find_benchmark(s.benchmark).training.first_epochs for s in of_figure}
-        length = "" if usual == {first_epochs} else f"-{first_epochs}-epochs"
-        path = folder / f"bytes-{data_name}-{split}{length}.png"
-        paths.append(_plot_panels(of_figure, looks, f"{data_name}, {split} split", path))
+    usual = sorted((s for s in summaries if s.is_usual_length), key=lambda s: (s.data_name, s.split, s.benchmark))
+    for (data_name, split), members in groupby(usual, lambda s: (s.data_name, s.split)):
+        path = folder / f"bytes-{data_name}-{split}.png"
+        paths.append(_plot_panels(list(members), looks, f"{data_name}, {split} split", path))
     return paths
 
 

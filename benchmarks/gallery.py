@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avalanche_snn.models import RecurrentSNN
-from avalanche_snn.spikes import make_codec
+from avalanche_snn.spikes import make_codec, rice_bytes
 from benchmarks import style
 from benchmarks.catalogue import find_benchmark
 from benchmarks.files import write_whole
@@ -72,18 +72,17 @@ def make_gallery(data: str, path: Path, *, quick: bool = False, networks: Path =
 
 
 def _panels(raster: Tensor, latent: Tensor) -> list[dict[str, Any]]:
-    """Input `[T, C]` and latent `[T, H]`, what a lossy code keeps of the latent, and what comes back."""
+    """Input `[T, C]`, latent `[T, H]`, their bytes without loss, what a lossy code keeps, and what comes back."""
     n_steps, n_features = latent.shape
     codec = make_codec(f"any/{_WINDOW}", n_steps, n_features, max_count=max(1, int(latent.max())))
     packed = codec.encode(latent[None])
     restored = codec.decode(packed)[0]
     padded = torch.cat((latent, latent.new_zeros(-n_steps % _WINDOW, n_features)))
     kept = (padded.reshape(-1, _WINDOW, n_features) > 0).any(dim=1)
-    lossless = make_codec("bits", n_steps, n_features, max_count=codec.max_count).encode(latent[None])
     step = _SHD_MILLISECONDS / n_steps
     return [
-        _panel("input", raster, step, -(-raster.numel() // 8)),
-        _panel(f"latent after {_AFTER}", latent, step, lossless.nbytes),
+        _panel("input", raster, step, int(rice_bytes(raster[None].to(torch.uint8)))),
+        _panel(f"latent after {_AFTER}", latent, step, int(rice_bytes(latent[None].to(torch.uint8)))),
         _panel(f"kept by any/{_WINDOW}", kept, step * _WINDOW, packed.nbytes),
         _panel("restored", restored, step, None),
     ]

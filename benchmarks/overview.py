@@ -40,32 +40,34 @@ def markdown_overview(
     wanted = [record for record in records if record["data"] == data and record["split"] == split]
     rows: dict[str, dict[str, Summary]] = defaultdict(dict)
     for summary in summarise(wanted):
-        usual = find_benchmark(summary.benchmark).training
-        if summary.epochs == (usual.first_epochs, usual.epochs):
+        if summary.is_usual_length:
             rows[summary.label][summary.benchmark] = summary
     notes: dict[str, dict[str, str]] = defaultdict(dict)
     for plan in plans:
         if (plan.data, plan.stream["split"], plan.quick, plan.evaluate_on) == (data, split, False, "test"):
-            notes[describe_strategy(plan.strategy, plan.settings)][plan.benchmark] = "not run"
+            notes[describe_strategy(plan.strategy, plan.settings, plan.benchmark)][plan.benchmark] = "not run"
     least_bytes: dict[str, int] = {}
     for refusal in refusals:
         if (refusal.data_name, refusal.split) in {(record["data_name"], record["split"]) for record in wanted}:
-            label = describe_strategy(refusal.strategy, refusal.settings)
+            label = describe_strategy(refusal.strategy, refusal.settings, refusal.benchmark)
             notes[label][refusal.benchmark] = "n/a" if refusal.least_bytes else "cannot"
             if refusal.least_bytes:
                 least_bytes[label] = max(refusal.least_bytes, least_bytes.get(label, 0))
     # The longest stream has the most to forget, and what is kept is that at its end.
-    columns = sorted(benchmark_names(), key=lambda name: -_most_experiences(rows, name))
+    known = [name for name in benchmark_names() if any(name in row for row in rows.values())] or benchmark_names()
+    columns = sorted(known, key=lambda name: -_most_experiences(rows, name))
     too_small = {label: n_bytes for label, n_bytes in least_bytes.items() if label not in rows}
+    not_run = {label for label in notes if label not in rows and label not in too_small}
+    titles = [find_benchmark(name).title for name in columns]
     lines = [
-        "| strategy | kept (bytes) | " + " | ".join(f"{find_benchmark(name).title} (%)" for name in columns) + " |",
+        f"| strategy | kept (bytes), {titles[0].split(',')[0]} | {' | '.join(f'{title} (%)' for title in titles)} |",
         "|---|---|" + "---|" * len(columns),
     ]
-    for label in sorted(
-        {*rows, *notes} - {*too_small}, key=lambda label: (-_first_accuracy(rows[label], columns), label)
-    ):
+    for label in sorted(rows, key=lambda label: (-_first_accuracy(rows[label], columns), label)):
         cells = [_cell(rows[label].get(name), notes[label].get(name, "")) for name in columns]
         lines.append(f"| {label} | {_kept(rows[label], columns)} | {' | '.join(cells)} |")
+    if not_run:
+        lines += ["", f"Planned, and not run: {', '.join(sorted(not_run))}."]
     if too_small:
         least = [f"{label} (at least {n_bytes:,})" for label, n_bytes in sorted(too_small.items())]
         lines += ["", f"n/a, too few bytes for one exemplar of each class: {', '.join(least)}."]

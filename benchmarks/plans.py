@@ -9,7 +9,7 @@ from typing import Any
 
 from avalanche_snn.training import format_memory_size, parse_memory_size
 from benchmarks.catalogue import find_benchmark, options_of, parse_option
-from benchmarks.choices import chosen_options
+from benchmarks.choices import CHOSEN, chosen_options
 from benchmarks.settings import RunPlan
 
 QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
@@ -53,8 +53,14 @@ def make_plan(
             f"Strategy {strategy!r} has no option {', '.join(map(repr, unknown))}; "
             f"it has {', '.join(map(repr, own)) or 'none'}."
         )
+    known = chosen_options(strategy)
+    if stale := [name for name in known if name not in own]:
+        raise ValueError(
+            f"{CHOSEN} has an option {stale[0]!r} for strategy {strategy!r}, which it does not have: choose anew "
+            f"with `python -m benchmarks tune --strategy {strategy}`, or take it out."
+        )
     given = {name: parse_option(strategy, name, value) for name, value in (options or {}).items()}
-    all_options = {**own, **chosen_options(strategy), **given}
+    all_options = {**own, **known, **given}
     if "memory" in all_options:
         # One size, one spelling: "160kB" and 160_000 are the same settings as "160 kB".
         all_options["memory"] = format_memory_size(parse_memory_size(all_options["memory"]))

@@ -25,9 +25,9 @@ _MOST_CURVES = 9
 def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     """Draw the figures of all records.
 
-    One of accuracy against bytes for each data set, split and length of training, with all benchmarks and all
-    configurations. For each benchmark the accuracy over experiences of the best configurations, their accuracy matrices
-    where a stream is long enough, and where records have them, the confusion matrices of the best and the worst.
+    One of accuracy against bytes for each data set and split, with all benchmarks and all configurations. For each
+    benchmark the accuracy over experiences of the best configurations, their accuracy matrices where a stream is long
+    enough, and where records have them, the confusion matrices of the best and the worst.
 
     Returns:
         The files written.
@@ -40,8 +40,7 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs))
     for (benchmark, data_name, split, epochs), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
-        usual = find_benchmark(benchmark).training
-        length = "" if epochs == (usual.first_epochs, usual.epochs) else f"-{epochs[0]}+{epochs[1]}-epochs"
+        length = "" if summaries[0].is_usual_length else f"-{epochs[0]}+{epochs[1]}-epochs"
         name = f"{benchmark}-{data_name}-{split}{length}"
         paths.append(_plot_curves(summaries, looks, folder / f"{name}.png"))
         grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]

@@ -27,6 +27,7 @@ from benchmarks.progress import EpochBar, EpochCounter, RunView, SilentLogger
 from benchmarks.records import RESULTS, Record, read_record, write_record
 from benchmarks.refusals import forget_refusal, write_refusal
 from benchmarks.settings import RunPlan
+from benchmarks.sources import source_digest
 
 _EVALUATION_MINIBATCH = 256
 _PACKAGES = ("avalanche-snn", "avalanche-lib", "torch", "snntorch", "tonic", "numpy")
@@ -223,12 +224,14 @@ class _Run:
             "confusion": {"first": self.confusions[0], "last": self.confusions[-1]},
             "memory_bytes": self.memory.memory_bytes,
             "working_bytes": self.memory.working_bytes,
+            "training_steps": strategy.clock.train_iterations,
             "seconds": first_seconds + seconds,
             "first_seconds": first_seconds,
             "threads": torch.get_num_threads(),
             "kernels": sorted({m.kernel_in_use for m in strategy.model.modules() if isinstance(m, SpikingLayer)}),
             "jobs": self.jobs,
             "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+            "source": source_digest(),
         }
         if hasattr(scenario, "unseen_stream"):
             record["unseen_accuracy"] = _experience_accuracy(strategy.eval(scenario.unseen_stream), 0)

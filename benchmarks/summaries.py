@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import mean, stdev
+from typing import Any
 
-from benchmarks.catalogue import find_strategy, options_of
+from benchmarks.catalogue import find_benchmark, find_strategy, options_of
 from benchmarks.records import Record
 from benchmarks.settings import Settings
 
@@ -48,6 +49,12 @@ class Summary:
         return f"{mean(percents):.1f}{spread}"
 
     @property
+    def is_usual_length(self) -> bool:
+        """Whether it was trained for as many epochs as its benchmark has by default."""
+        usual = find_benchmark(self.benchmark).training
+        return self.epochs == (usual.first_epochs, usual.epochs)
+
+    @property
     def final_accuracy(self) -> float:
         """Mean over seeds, 0..1."""
         return float(mean(record["final_accuracy"] for record in self.records))
@@ -82,21 +89,32 @@ def summarise(records: Iterable[Record]) -> list[Summary]:
 
 
 def label_of(record: Record) -> str:
-    """Describe a run's strategy: its name, where it keeps what under which code, and the pooling in its path."""
-    return describe_strategy(record["strategy"], record["settings"])
+    """Describe a run's strategy, with whatever tells its settings from the usual ones of its benchmark."""
+    return describe_strategy(record["strategy"], record["settings"], record["benchmark"])
 
 
-def describe_strategy(strategy: str, settings: Settings) -> str:
-    """Describe a strategy under some settings, as `label_of` does."""
+def describe_strategy(strategy: str, settings: Settings, benchmark: str) -> str:
+    """Describe a strategy under some settings on a benchmark, as `label_of` does.
+
+    Its name, where it keeps what under which code, other options than its defaults, the pooling in the path, and
+    whatever of stream, network and training is not as usual; but for epochs, which tables are divided by.
+    """
     options, network = settings["options"], settings["network"]
     parts = [str(options[name]) for name in ("after", "memory") if name in options]
     if "codec" in options:
         parts.append(f"{options['codec']} in the memory")
-    own = {"after", "memory", "codec"}
-    defaults = options_of(strategy)
-    parts += [f"{k}={v}" for k, v in options.items() if k not in own and v != defaults.get(k)]
+    parts += _unusual(options, options_of(strategy), but=("after", "memory", "codec"))
     parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
     if "kernel" in network:
         parts.append(f"kernel {network['kernel']}")
+    usual = find_benchmark(benchmark)
+    parts += _unusual(network, usual.network, but=("time_pooling", "kernel"))
+    parts += _unusual(settings["training"], asdict(usual.training), but=("first_epochs", "epochs"))
+    # Of the stream only what the benchmark itself sets: sizes of generated data and the like are said elsewhere.
+    parts += _unusual({k: v for k, v in settings["stream"].items() if k in usual.stream}, usual.stream)
     name = strategy.replace("_", " ")
     return f"{name} ({', '.join(parts)})" if parts else name
+
+
+def _unusual(settings: Mapping[str, Any], usual: Mapping[str, Any], but: Sequence[str] = ()) -> list[str]:
+    return [f"{k}={v}" for k, v in settings.items() if k not in but and v != usual.get(k)]

@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.catalogue import benchmark_names, find_benchmark
+from benchmarks.choice_table import BEGIN as CHOICES_BEGIN
+from benchmarks.choice_table import END as CHOICES_END
 from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
 from benchmarks.overview import END as OVERVIEW_END
 from benchmarks.records import Record
@@ -19,10 +21,11 @@ from benchmarks.summaries import Summary, describe_strategy, summarise
 BEGIN = "<!-- results: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
 END = "<!-- end of results -->"
 _HEAD = (
-    "| strategy | final accuracy (%) | on experience 0 (%) | on the last experience (%) | kept (bytes) "
-    "| working (bytes) | seconds | seeds |"
+    "| strategy | final accuracy (%) | average incremental (%) | forgetting (points) | on experience 0 (%) "
+    "| on the last experience (%) | kept (bytes) | working (bytes) | steps | seconds | seeds |"
 )
-_RULE = "|---|---|---|---|---|---|---|---|"
+_N_COLUMNS = 11
+_RULE = "|" + "---|" * _N_COLUMNS
 
 
 @dataclass(frozen=True, order=True)
@@ -60,28 +63,32 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
         if not plan.quick and plan.evaluate_on == "test":
             data_name = data_names.get(plan.data, plan.data)
             place = _Place(plan.benchmark, data_name, plan.stream["split"], _epochs_of(plan.settings))
-            planned[place][describe_strategy(plan.strategy, plan.settings)].add(plan.seed)
+            planned[place][describe_strategy(plan.strategy, plan.settings, plan.benchmark)].add(plan.seed)
     places = sorted(place for place in {*summaries, *planned} if place.benchmark in benchmark_names())
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
 
 
-def write_tables(tables: str, overview: str, path: Path) -> None:
-    """Put the tables, the overview, or both, between their markers in a Markdown file.
+def write_tables(tables: str, overview: str, choices: str, path: Path) -> None:
+    """Put tables, overview and choices between their markers in a Markdown file, as far as it has them.
 
     Raises:
         ValueError: the file has no markers.
     """
     text = path.read_text(encoding="utf-8")
-    path.write_text(replace_tables(text, tables, overview), encoding="utf-8")
+    path.write_text(replace_tables(text, tables, overview, choices), encoding="utf-8")
 
 
-def replace_tables(text: str, tables: str, overview: str = "") -> str:
-    """Return a text with the tables, the overview, or both, between their markers.
+def replace_tables(text: str, tables: str, overview: str = "", choices: str = "") -> str:
+    """Return a text with tables, overview and choices between their markers, as far as it has them.
 
     Raises:
         ValueError: it has no markers.
     """
-    marked = {(BEGIN, END): tables, (OVERVIEW_BEGIN, OVERVIEW_END): overview}
+    marked = {
+        (BEGIN, END): tables,
+        (OVERVIEW_BEGIN, OVERVIEW_END): overview,
+        (CHOICES_BEGIN, CHOICES_END): choices,
+    }
     found = [markers for markers in marked if all(marker in text for marker in markers)]
     if not found:
         raise ValueError(f"The tables go between the lines {BEGIN!r} and {END!r}, which are missing.")
@@ -100,16 +107,16 @@ def _table(
     epochs = f"{first} epochs on experience 0 and {later} on each later one"
     lines = [f"**{benchmark.title}** - {place.data_name}, {place.split} split, {epochs}", "", _HEAD, _RULE]
     lines += [_row(summary, planned.get(summary.label, set())) for summary in summaries]
-    too_small = {describe_strategy(r.strategy, r.settings): r.least_bytes for r in refused if r.least_bytes}
-    lines += [f"| {label} | n/a below {least:,} bytes | | | | | | |" for label, least in sorted(too_small.items())]
+    labels = {id(r): describe_strategy(r.strategy, r.settings, r.benchmark) for r in refused}
+    too_small = {labels[id(r)]: r.least_bytes for r in refused if r.least_bytes}
+    lines += [_short_row(label, f"n/a below {least:,} bytes") for label, least in sorted(too_small.items())]
     cannot = {r.strategy: r.reason for r in refused if not r.least_bytes}
-    impossible = {describe_strategy(r.strategy, r.settings) for r in refused}
-    not_run = set(planned) - {summary.label for summary in summaries} - impossible
-    lines += [f"| {label} | not run | | | | | | 0 of {len(planned[label])} |" for label in sorted(not_run)]
+    not_run = set(planned) - {summary.label for summary in summaries} - set(labels.values())
+    lines += [_short_row(label, "not run", f" 0 of {len(planned[label])}") for label in sorted(not_run)]
     if place.data_name == "SHD" and place.split == "merged":
         for figure in benchmark.published:
             mark = " †" if figure.contaminated else ""
-            lines.append(f"| *published: {figure.what}* ({figure.source}) | *{figure.accuracy}*{mark} | | | | | | |")
+            lines.append(_short_row(f"*published: {figure.what}* ({figure.source})", f"*{figure.accuracy}*{mark}"))
     if cannot:
         lines += ["", "Cannot run:", "", *(f"- {reason}" for _, reason in sorted(cannot.items()))]
     return "\n".join(lines)
@@ -122,12 +129,28 @@ def _epochs_of(settings: Settings) -> tuple[int, int]:
 
 def _row(summary: Summary, planned_seeds: set[int]) -> str:
     records = summary.records
-    kept = f"{summary.memory_bytes:,.0f}" if summary.keeps_memory else "all data"
-    working = f"{mean(r['working_bytes'] for r in records):,.0f}"
-    seconds = f"{mean(r['seconds'] for r in records):,.0f}"
-    final = summary.percent(record["final_accuracy"] for record in records)
-    first = summary.percent(record["accuracy_matrix"][-1][0] for record in records)
-    last = summary.percent(record["accuracy_matrix"][-1][-1] for record in records)
+    steps = [record["training_steps"] for record in records if "training_steps" in record]
+    cells = [
+        summary.percent(record["final_accuracy"] for record in records),
+        summary.percent(mean(record["seen_accuracy"]) for record in records),
+        summary.percent(_forgetting(record["accuracy_matrix"]) for record in records) if summary.keeps_memory else "",
+        summary.percent(record["accuracy_matrix"][-1][0] for record in records),
+        summary.percent(record["accuracy_matrix"][-1][-1] for record in records),
+        f"{summary.memory_bytes:,.0f}" if summary.keeps_memory else "all data",
+        f"{mean(record['working_bytes'] for record in records):,.0f}",
+        f"{mean(steps):,.0f}" if steps else "",
+        f"{mean(record['seconds'] for record in records):,.0f}",
+    ]
     n_wanted = len(planned_seeds | {record["seed"] for record in records})
     seeds = f"{len(records)}" if len(records) == n_wanted else f"{len(records)} of {n_wanted}"
-    return f"| {summary.label} | {final} | {first} | {last} | {kept} | {working} | {seconds} | {seeds} |"
+    return f"| {summary.label} | {' | '.join(cells)} | {seeds} |"
+
+
+def _short_row(label: str, figure: str, last: str = "") -> str:
+    return f"| {label} | {figure} |{' |' * (_N_COLUMNS - 3)}{last} |"
+
+
+def _forgetting(matrix: Sequence[Sequence[float]]) -> float:
+    """Return what was lost at the end of the best accuracy on each experience but the last, in the mean, 0..1."""
+    n_before = len(matrix) - 1
+    return mean(max(row[j] for row in matrix[j:]) - matrix[-1][j] for j in range(n_before)) if n_before else 0.0

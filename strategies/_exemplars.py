@@ -1,48 +1,49 @@
-"""Avalanche's buffers of exemplars, with a budget in bytes where Avalanche counts samples.
+"""Exemplars within a budget in bytes, where Avalanche counts samples.
 
-A buffer refers to samples of the data set. What a sample costs is what `avalanche_snn.evaluation` counts for it: stored
-without loss in as few whole bits a cell as the largest sample of the experience needs, and a byte for the label.
+What a sample costs is what `avalanche_snn.evaluation` counts for it: its raster in the code "rice", which loses
+nothing, two bytes for the length of that code, and a byte for the label. Samples differ in size, so buffers take in
+more than fits, and are cut to the largest number of exemplars whose bytes are within the budget, as many of each class.
+
+Avalanche's buffers refer to samples of the data set. For methods that keep rasters of their own see `_packed_rasters`.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from avalanche.core import SupervisedPlugin
 from avalanche.training.storage_policy import (
+    BalancedExemplarsBuffer,
     ClassBalancedBuffer,
     ExemplarsBuffer,
     ParametricBuffer,
     ReservoirSamplingBuffer,
 )
-from torch import Tensor
+from numpy.typing import NDArray
 
-from avalanche_snn.benchmarks.whole_batches import rasters_of
-from avalanche_snn.evaluation.memory import bytes_of_a_sample
-from avalanche_snn.spikes import pack, planes_for
+from avalanche_snn.evaluation.memory import bytes_of_samples
 from avalanche_snn.training import BudgetTooSmallError, format_memory_size, parse_memory_size
 
-_CHUNK = 256
+# To look at all samples of a long experience would take as long as an epoch or more.
+_LOOKED_AT = 256
 
 
-def samples_within(memory: str | int, bytes_each: int, n_least: int, what_for: str = "one of each class") -> int:
-    """Return how many samples a budget holds.
+def require_room(memory: str | int, n_least: int, bytes_each: int, what_for: str = "one of each class") -> None:
+    """See that a budget holds a number of exemplars.
 
     Raises:
-        BudgetTooSmallError: fewer than `n_least`.
+        BudgetTooSmallError: it does not.
     """
-    budget = parse_memory_size(memory)
-    n_samples = sys.maxsize if budget is None else budget // bytes_each
-    if n_samples < n_least:
-        least = n_least * bytes_each
+    budget, least = parse_memory_size(memory), n_least * bytes_each
+    if budget is not None and budget < least:
         raise BudgetTooSmallError(
             f"memory={memory!r} is too small for {n_least} exemplars, {what_for}: "
             f"{format_memory_size(least)} is the least that works.",
             least,
         )
-    return n_samples
 
 
 def n_classes_of(experience: Any) -> int:
@@ -51,12 +52,124 @@ def n_classes_of(experience: Any) -> int:
     return len({int(label) for label in experience.dataset.targets}.union(*known))
 
 
-def set_size(buffer: ExemplarsBuffer, n_samples: int, strategy: Any) -> None:
-    """Let a buffer hold at most so many samples; what is beyond that goes."""
-    if len(buffer.buffer) == 0:
-        buffer.max_size = n_samples  # Avalanche's balanced buffers cannot be resized before they hold something
-    elif n_samples < buffer.max_size:
-        buffer.resize(strategy, n_samples)
+def bytes_of_some(dataset: Any) -> NDArray[np.int64]:
+    """Return what the first samples of a data set cost, `[n]`, as many as tell how large its samples are."""
+    return bytes_of_samples(dataset.subset(list(range(min(len(dataset), _LOOKED_AT)))))
+
+
+class Costs:
+    """What exemplars of a group cost, in the order in which they are kept; looked up as far as is asked for.
+
+    Args:
+        n_samples: of the group.
+        bytes_of: gives the bytes of the samples at some positions.
+    """
+
+    def __init__(self, n_samples: int, bytes_of: Callable[[range], NDArray[np.int64]]) -> None:
+        self._n_samples = n_samples
+        self._bytes_of = bytes_of
+        self._sums = [0]
+
+    @classmethod
+    def of_samples(cls, dataset: Any, extra_bytes: int = 0) -> Costs:
+        """Return those of the samples of a data set, with what is stored beside each."""
+        return cls(len(dataset), lambda positions: bytes_of_samples(dataset.subset(list(positions))) + extra_bytes)
+
+    def __len__(self) -> int:
+        return self._n_samples
+
+    def of_first(self, n_samples: int) -> int:
+        """Return the bytes of the first `n_samples`, or of all where there are fewer."""
+        n_samples, n_known = min(n_samples, len(self)), len(self._sums) - 1
+        if n_samples > n_known:
+            sizes = self._bytes_of(range(n_known, n_samples))
+            self._sums.extend((self._sums[-1] + np.cumsum(sizes)).tolist())
+        return self._sums[n_samples]
+
+
+def lengths_within(groups: Sequence[Costs], room: int | None) -> list[int]:
+    """Return how many exemplars of each group fit, from the first on.
+
+    As many of each group as of any other, and one more of the first groups; what a group does not have, others may.
+
+    Args:
+        groups: none of them empty.
+        room: bytes, enough for one of each group; None for no limit.
+    """
+    n_all = [len(group) for group in groups]
+    if room is None or not groups:
+        return n_all
+
+    def lengths(n: int) -> list[int]:
+        each, more = divmod(n, len(groups))
+        return [min(each + (number < more), limit) for number, limit in enumerate(n_all)]
+
+    def cost(n: int) -> int:
+        return sum(group.of_first(length) for group, length in zip(groups, lengths(n), strict=True))
+
+    # Forward by the mean cost so far, which seldom looks up much more than fits, then between the last two numbers.
+    fits, tried, most = 0, len(groups), len(groups) * max(n_all)
+    while (n_bytes := cost(tried)) <= room:
+        fits = tried
+        if tried == most:
+            return lengths(most)
+        tried = min(most, tried * room // n_bytes + len(groups))
+    while tried - fits > 1:
+        middle = (fits + tried) // 2
+        fits, tried = (middle, tried) if cost(middle) <= room else (fits, middle)
+    return lengths(fits)
+
+
+def open_up(buffer: ExemplarsBuffer, n_samples: int = sys.maxsize) -> None:
+    """Let a buffer take in so many samples; `keep_within` is to follow."""
+    buffer.max_size = n_samples
+    for group in _groups_of(buffer):
+        group.max_size = n_samples
+
+
+def keep_within(groups: Sequence[ExemplarsBuffer], room: int | None, extra_bytes: int = 0) -> int:
+    """Cut groups of exemplars to what fits, as many of each group.
+
+    In a reservoir the samples with the highest lots stay. One that has been cut must not take in lots below those that
+    it has lost, or it would prefer new samples.
+
+    Args:
+        groups: buffers without groups of their own.
+        room: bytes, enough for one of each group; None for no limit.
+        extra_bytes: stored beside each sample and its label.
+
+    Returns:
+        How many exemplars there are now.
+    """
+    held = [group for group in groups if len(group.buffer)]
+    for group in held:
+        if isinstance(group, ReservoirSamplingBuffer):
+            allowed = group._buffer_weights > getattr(group, "highest_lot_lost", -1.0)
+            group.resize(None, int(allowed.sum()))
+    lengths = lengths_within([Costs.of_samples(group.buffer, extra_bytes) for group in held], room)
+    for group, length in zip(held, lengths, strict=True):
+        _keep_first(group, length)
+    return sum(lengths)
+
+
+def _keep_first(group: Any, n_samples: int) -> None:
+    if n_samples < len(group.buffer):
+        if isinstance(group, ReservoirSamplingBuffer):
+            group.highest_lot_lost = float(group._buffer_weights[n_samples])
+            group.resize(None, n_samples)
+        else:
+            # Its samples are in their order already: `resize` would sort them anew.
+            group.buffer = group.buffer.subset(list(range(n_samples)))
+    group.max_size = n_samples
+
+
+def _groups_of(buffer: Any) -> list[Any]:
+    return [*buffer.buffer_groups.values()] if isinstance(buffer, BalancedExemplarsBuffer) else [buffer]
+
+
+def keep_buffer_within(buffer: ExemplarsBuffer, room: int | None, extra_bytes: int = 0) -> None:
+    """Cut a buffer, of whatever groups, as `keep_within` does."""
+    buffer.max_size = keep_within(_groups_of(buffer), room, extra_bytes)
 
 
 class InBytes(ExemplarsBuffer):
@@ -71,31 +184,60 @@ class InBytes(ExemplarsBuffer):
         super().__init__(0, **options)
         parse_memory_size(memory)  # a bad size should not wait for the first experience
         self.memory = memory
-        self._bytes_each = 0
+        self._smallest = sys.maxsize
+        self._largest = 0
+        self._extra_bytes = 0
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the buffer was made with."""
         return {"memory": parse_memory_size(self.memory)}
 
-    def fit(self, strategy: Any, experience: Any) -> None:
-        """Work out how many samples the budget holds, now that this experience has come.
+    def require_room_for(self, strategy: Any, experience: Any) -> None:
+        """See that the budget holds one exemplar of each class, of the size that those of the experience have.
 
         Raises:
-            BudgetTooSmallError: fewer than one of each class.
+            BudgetTooSmallError: it does not.
         """
-        of_these = bytes_of_a_sample(experience.dataset) + self.extra_bytes(strategy, experience)
-        self._bytes_each = max(self._bytes_each, of_these)
-        set_size(self, samples_within(self.memory, self._bytes_each, n_classes_of(experience)), strategy)
+        self._extra_bytes = self.extra_bytes(strategy, experience)
+        sizes = bytes_of_some(experience.dataset) + self._extra_bytes
+        self._smallest = min(self._smallest, int(sizes.min()))
+        self._largest = max(self._largest, int(sizes.max()))
+        require_room(self.memory, n_classes_of(experience), self._largest)
 
     def extra_bytes(self, strategy: Any, experience: Any) -> int:
         """Bytes that are stored beside each sample and its label."""
         return 0
 
+    def open_for(self, strategy: Any, experience: Any) -> None:
+        """Make ready for samples of an experience, of which more than fit may be taken in.
+
+        Raises:
+            BudgetTooSmallError: the budget is too small for one exemplar of each class.
+        """
+        self.require_room_for(strategy, experience)
+        open_up(self, self._n_to_take_in())
+
+    def close(self) -> None:
+        """Let exemplars go until the others are within the budget.
+
+        Raises:
+            BudgetTooSmallError: not even one of each class is.
+        """
+        groups = [group.buffer for group in _groups_of(self) if len(group.buffer)]
+        firsts = [Costs.of_samples(group, self._extra_bytes).of_first(1) for group in groups]
+        self._largest = max(self._largest, *firsts)
+        require_room(self.memory, len(groups), self._largest)
+        keep_buffer_within(self, parse_memory_size(self.memory), self._extra_bytes)
+
     def post_adapt(self, agent: Any, exp: Any) -> None:
         """Take in samples of an experience."""
-        self.fit(agent, exp)
+        self.open_for(agent, exp)
         super().post_adapt(agent, exp)
+        self.close()
+
+    def _n_to_take_in(self) -> int:
+        return sys.maxsize
 
 
 class ClassBalancedInBytes(InBytes, ClassBalancedBuffer):
@@ -109,6 +251,11 @@ class ReservoirInBytes(InBytes, ReservoirSamplingBuffer):
 class ParametricInBytes(InBytes, ParametricBuffer):
     """Groups and selection as `ParametricBuffer` is told."""
 
+    def _n_to_take_in(self) -> int:
+        # Avalanche sorts anew what it has taken in, so no more than there could be room for.
+        budget = parse_memory_size(self.memory)
+        return sys.maxsize if budget is None else budget // self._smallest
+
 
 class RequireRoom(SupervisedPlugin):
     """See before an experience is trained, and not after it, that the budget is large enough."""
@@ -119,7 +266,7 @@ class RequireRoom(SupervisedPlugin):
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Raise BudgetTooSmallError if it is not."""
-        self._buffer.fit(strategy, strategy.experience)
+        self._buffer.require_room_for(strategy, strategy.experience)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -132,16 +279,3 @@ class RequireRoom(SupervisedPlugin):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take nothing over."""
-
-
-def packed(rasters: Tensor) -> Tensor:
-    """Pack rasters `[B, T, C]` of spike counts without loss, into as few bits a cell as the largest needs."""
-    return pack(rasters, planes_for(max(1, int(rasters.max()))) if rasters.numel() else 1)
-
-
-def bytes_of_packed(dataset: Any) -> int:
-    """Return the most bytes that `packed` needs for a sample of this data set."""
-    n_samples = len(dataset)
-    chunks = (range(start, min(start + _CHUNK, n_samples)) for start in range(0, n_samples, _CHUNK))
-    largest = max(int(rasters_of(dataset, chunk).max()) for chunk in chunks)
-    return pack(torch.zeros_like(rasters_of(dataset, [0])), planes_for(max(1, largest))).nbytes

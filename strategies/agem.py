@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -14,9 +15,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from avalanche_snn.evaluation.memory import bytes_of_a_sample
+from avalanche_snn.evaluation.memory import bytes_of_samples
 from avalanche_snn.training import parse_memory_size
-from strategies._exemplars import n_classes_of, samples_within
+from strategies._exemplars import Costs, bytes_of_some, lengths_within, n_classes_of, require_room
 
 # One and two minibatches of the benchmarks.
 GRID = {"sample_size": (64, 128)}
@@ -29,18 +30,20 @@ class _AveragedGradientEpisodicMemory(AGEMPlugin):
         super().__init__(patterns_per_experience=0, sample_size=sample_size)
         self._memory = memory
         self._n_given = 0
+        self._n_least = 0
+        self._n_experiences = 0
         self.settings = {"memory": parse_memory_size(memory), "sample_size": sample_size}
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Work out how many exemplars of this experience there can be."""
+        """See that there is room for exemplars of this experience."""
         experience = strategy.experience
-        n_experiences = experience.benchmark.n_experiences
-        if self.sample_size < n_experiences:
-            raise ValueError(f"sample_size must be {n_experiences} at least, one an experience, not {self.sample_size}")
-        each = bytes_of_a_sample(experience.dataset)
-        n_least = max(n_classes_of(experience), n_experiences)
-        n_samples = samples_within(self._memory, each, n_least, "one of each class and experience")
-        self.patterns_per_experience = n_samples // n_experiences
+        self._n_experiences = experience.benchmark.n_experiences
+        if self.sample_size < self._n_experiences:
+            raise ValueError(
+                f"sample_size must be {self._n_experiences} at least, one an experience, not {self.sample_size}"
+            )
+        self._n_least = max(n_classes_of(experience), self._n_experiences)
+        self._require_room(int(bytes_of_some(experience.dataset).max()))
 
     def sample_from_memory(self) -> Any:
         """Return the next exemplars, and count how often that is done."""
@@ -48,9 +51,29 @@ class _AveragedGradientEpisodicMemory(AGEMPlugin):
         return super().sample_from_memory()
 
     def update_memory(self, dataset: Any, num_workers: int = 0, **kwargs: Any) -> None:
-        """Take in samples of an experience."""
+        """Draw exemplars of an experience until its share is full.
+
+        Raises:
+            BudgetTooSmallError: the first one is larger than that.
+        """
+        budget = parse_memory_size(self._memory)
+        if budget is not None:
+            # What earlier experiences left of their shares is there for later ones.
+            held = sum(int(bytes_of_samples(buffer).sum()) for buffer in self.buffers)
+            room = budget * (len(self.buffers) + 1) // self._n_experiences - held
+            order = list(range(len(dataset)))
+            random.shuffle(order)
+            costs = Costs.of_samples(dataset.subset(order))
+            if costs.of_first(1) > room:
+                self._require_room(costs.of_first(1))
+            (n_samples,) = lengths_within([costs], room)
+            dataset = dataset.subset(order[:n_samples]) if n_samples < len(dataset) else dataset
+        self.patterns_per_experience = len(dataset)
         super().update_memory(dataset, num_workers=num_workers, **kwargs)
         self._n_given = 0
+
+    def _require_room(self, sample_bytes: int) -> None:
+        require_room(self._memory, self._n_least, sample_bytes, "one of each class and experience")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the exemplars, and how many times some were given since the last came.
@@ -94,7 +117,8 @@ def build(
     Args:
         model: rasters `[B, T, C]` -> logits `[B, K]`.
         optimizer: over the model's parameters.
-        memory: budget of the exemplars in bytes, like "1600 kB", shared equally by all experiences.
+        memory: budget of the exemplars in bytes, like "1600 kB", shared equally by all experiences. Rasters count in
+            the code "rice", with its length and the label.
         sample_size: exemplars in the gradient that steps are compared with.
         plugins: further plugins.
         template: options of Avalanche's template: train_mb_size, train_epochs, evaluator, device, ...

@@ -19,9 +19,18 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.checkpointing import buffer_state, load_buffer_state
-from avalanche_snn.evaluation.memory import bytes_of_a_sample
+from avalanche_snn.evaluation.memory import bytes_of_samples
 from avalanche_snn.training import parse_memory_size
-from strategies._exemplars import n_classes_of, samples_within, set_size
+from strategies._exemplars import (
+    Costs,
+    bytes_of_some,
+    keep_buffer_within,
+    keep_within,
+    lengths_within,
+    n_classes_of,
+    open_up,
+    require_room,
+)
 
 # The exemplars that the correction is fitted on must not have been trained on, in the first experience either.
 TRAINS_FIRST_EXPERIENCE = True
@@ -46,8 +55,8 @@ class _BiasCorrection(BiCPlugin):
         )
         self.T = temperature
         self._memory = memory
-        self._bytes_each = 0
-        self._n_held_out = 0
+        self._largest = 0
+        self._n_held_out: dict[int, int] = {}
         self.settings = {
             "memory": parse_memory_size(memory),
             "validation_share": validation_share,
@@ -56,20 +65,36 @@ class _BiasCorrection(BiCPlugin):
         }
 
     def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Share the budget among exemplars to train with and exemplars to correct with."""
-        experience = strategy.experience
-        n_classes = n_classes_of(experience)
-        self._bytes_each = max(self._bytes_each, bytes_of_a_sample(experience.dataset))
+        """Share the budget among exemplars to train with and exemplars to correct with, and hold the latter out."""
+        dataset, n_classes = strategy.experience.dataset, n_classes_of(strategy.experience)
+        new: dict[int, list[int]] = {}
+        for position, label in enumerate(dataset.targets):
+            new.setdefault(int(label), []).append(position)
+        held_out = {label: Costs.of_samples(buffer.buffer) for label, buffer in self.val_buffer.items()}
+        held_out |= {label: Costs.of_samples(dataset.subset(of)) for label, of in new.items() if label not in held_out}
+        firsts = [costs.of_first(1) for costs in held_out.values()]
+        self._largest = max(self._largest, int(bytes_of_some(dataset).max()), *firsts)
         what_for = "two of each class, one to train and one to correct with"
-        n_samples = samples_within(self._memory, self._bytes_each, 2 * n_classes, what_for)
-        self._n_held_out = max(n_classes, int(self.val_percentage * n_samples))
-        set_size(self.storage_policy, n_samples - self._n_held_out, strategy)
+        require_room(self._memory, 2 * n_classes, self._largest, what_for)
+        budget = parse_memory_size(self._memory)
+        room = None if budget is None else max(n_classes * self._largest, int(self.val_percentage * budget))
+        self._n_held_out = dict(zip(held_out, lengths_within([*held_out.values()], room), strict=True))
         super().before_train_dataset_adaptation(strategy, *args, **kwargs)
+        # Where classes come again, other samples are held out than those that were looked at.
+        keep_within([*self.val_buffer.values()], room)
 
     def get_group_lengths(self, num_groups: int) -> list[int]:
         """Return how many held-out exemplars each class has."""
-        each, more = divmod(self._n_held_out, num_groups)
-        return [each + (number < more) for number in range(num_groups)]
+        return [self._n_held_out[label] for label in self.seen_classes]
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Fit the correction, and keep as many exemplars to train with as there is room for beside those held out."""
+        open_up(self.storage_policy)
+        super().after_training_exp(strategy, **kwargs)
+        budget = parse_memory_size(self._memory)
+        if budget is not None:
+            budget -= sum(int(bytes_of_samples(buffer.buffer).sum()) for buffer in self.val_buffer.values())
+        keep_buffer_within(self.storage_policy, budget)
 
     def cross_entropy(self, new_outputs: Tensor, old_outputs: Tensor) -> Tensor:
         """Return the distillation loss; logits `[B, old classes]`."""
@@ -109,7 +134,7 @@ class _BiasCorrection(BiCPlugin):
             "old network": self.model_old,
             "correction": None if layer is None else [layer.clss, layer.alpha, layer.beta],
             "is first": self.is_first_experience,
-            "sizes": [self._bytes_each, self._n_held_out],
+            "largest": self._largest,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -123,7 +148,7 @@ class _BiasCorrection(BiCPlugin):
         self.seen_classes.clear()
         self.seen_classes.update(self.class_to_tasks.keys())
         self.model_old, self.is_first_experience = state["old network"], state["is first"]
-        self._bytes_each, self._n_held_out = state["sizes"]
+        self._largest = state["largest"]
         if state["correction"] is not None:
             classes, alpha, beta = state["correction"]
             self.bias_layer = BiasLayer(classes.tolist()).to(classes.device).eval().requires_grad_(False)
@@ -147,7 +172,8 @@ def build(
     Args:
         model: rasters `[B, T, C]` -> logits `[B, K]`.
         optimizer: over the model's parameters.
-        memory: budget of the exemplars in bytes, like "1600 kB"; the old network comes on top.
+        memory: budget of the exemplars in bytes, like "1600 kB": rasters in the code "rice", with its length and label.
+            The old network comes on top.
         validation_share: of the exemplars, held out for the correction; one of each class at least.
         temperature: by which logits are divided in distillation.
         correction_epochs: steps of fitting the correction.

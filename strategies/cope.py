@@ -97,7 +97,8 @@ def build(
     Args:
         model: layers in a row, the readout last, as in `RecurrentSNN`.
         optimizer: over the model's parameters.
-        memory: budget of the exemplars in bytes, like "1600 kB"; the prototypes come on top.
+        memory: budget of the exemplars in bytes, like "1600 kB": rasters in the code "rice", with its length and label.
+            The prototypes come on top.
         momentum: what is left of a prototype when an experience has ended, 0..1.
         temperature: of the loss.
         plugins: further plugins.

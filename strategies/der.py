@@ -29,8 +29,9 @@ class _WithLogitsInBytes(InBytes, ClassBalancedBufferWithLogits):
 
     def update(self, strategy: Any, **kwargs: Any) -> None:
         """Take in the samples of the experience."""
-        self.fit(strategy, strategy.experience)
+        self.open_for(strategy, strategy.experience)
         super().update(strategy, **kwargs)
+        self.close()
 
     def extra_bytes(self, strategy: Any, experience: Any) -> int:
         """Bytes of the logits of a sample."""
@@ -109,7 +110,8 @@ def build(
     Args:
         model: rasters `[B, T, C]` -> logits `[B, K]`.
         optimizer: over the model's parameters.
-        memory: budget of exemplars and their logits in bytes, like "1600 kB".
+        memory: budget of exemplars and their logits in bytes, like "1600 kB": rasters in the code "rice", with its
+            length and the label, and four bytes a logit.
         logits_weight: of the distance to the stored logits (alpha in the paper).
         plugins: further plugins.
         template: options of Avalanche's template: train_mb_size, train_epochs, evaluator, device, ...

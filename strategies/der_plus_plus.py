@@ -30,7 +30,8 @@ def build(
     Args:
         model: rasters `[B, T, C]` -> logits `[B, K]`.
         optimizer: over the model's parameters.
-        memory: budget of exemplars and their logits in bytes, like "1600 kB".
+        memory: budget of exemplars and their logits in bytes, like "1600 kB": rasters in the code "rice", with its
+            length and the label, and four bytes a logit.
         logits_weight: of the distance to the stored logits (alpha in the paper).
         labels_weight: of the loss on exemplars (beta in the paper).
         plugins: further plugins.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.supervised import ICaRL
 from avalanche.training.supervised.icarl import _ICaRLPlugin
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from avalanche_snn.spikes import unpack
 from avalanche_snn.training import parse_memory_size
-from strategies._exemplars import bytes_of_packed, n_classes_of, packed, samples_within
+from strategies._exemplars import Costs, bytes_of_some, lengths_within, n_classes_of, require_room
 from strategies._features import SpikeCounts
+from strategies._packed_rasters import PackedRasters
 
 # Its loss is a sigmoid for each class: a network that was trained with another is not its beginning.
 TRAINS_FIRST_EXPERIENCE = True
@@ -37,32 +40,55 @@ class _Features(SpikeCounts):
 class _Budget(SupervisedPlugin):
     """Keeps Avalanche's exemplars within a budget in bytes, packed between experiences.
 
-    Avalanche stores rasters as the network takes them, a byte or more a cell, and of each class one more than its share
-    where the number of exemplars cannot be divided. Classes that have not come have a mean of 0 there, to which every
-    sample is nearer than to a class that it hardly resembles; they are put out of reach.
+    Avalanche stores rasters as the network takes them, a byte or more a cell. Classes that have not come have a mean of
+    0 there, to which every sample is nearer than to a class that it hardly resembles; they are put out of reach.
     """
 
     def __init__(self, memory: str | int) -> None:
         super().__init__()
         self._memory = memory
-        self._bytes_each = 0
-        self._n_channels = 0
-        self._dtype = torch.float32
+        self._smallest = sys.maxsize
+        self._largest = 0
+        self.packed: list[PackedRasters] = []
 
     def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Work out how many exemplars there can be, and unpack those that there are."""
+        """See that there is room for one exemplar of each class, and unpack those that there are."""
         icarl, experience = _plugin_of(strategy), strategy.experience
-        self._bytes_each = max(self._bytes_each, bytes_of_packed(experience.dataset) + _LABEL_BYTES)
-        n_samples = samples_within(self._memory, self._bytes_each, n_classes_of(experience))
-        n_classes = len({*icarl.observed_classes, *(int(label) for label in experience.dataset.targets)})
-        icarl.memory_size = n_samples // n_classes * n_classes
-        icarl.x_memory = [unpack(rasters, self._n_channels, self._dtype) for rasters in icarl.x_memory]
+        sizes = bytes_of_some(experience.dataset) + PackedRasters.MOST_EXTRA_BYTES + _LABEL_BYTES
+        self._smallest = min(self._smallest, int(sizes.min()))
+        self._largest = max(self._largest, int(sizes.max()))
+        require_room(self._memory, n_classes_of(experience), self._largest)
+        budget = parse_memory_size(self._memory)
+        # Avalanche is to choose more than fit, in an order that tells which of them to keep.
+        icarl.memory_size = sys.maxsize if budget is None else budget // self._smallest
+        icarl.x_memory = [rasters.unpacked() for rasters in self.packed]
 
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Pack the exemplars."""
+        """Keep as many exemplars of each class as fit, the first that herding chose, and pack them.
+
+        Raises:
+            BudgetTooSmallError: not even one of each class fits.
+        """
         icarl = _plugin_of(strategy)
-        self._n_channels, self._dtype = icarl.x_memory[0].shape[-1], icarl.x_memory[0].dtype
-        icarl.x_memory = [packed(rasters) for rasters in icarl.x_memory]
+        packed = [PackedRasters.of(rasters) for rasters in icarl.x_memory]
+        places = [order.argsort() for order in icarl.order]
+        costs = [
+            _costs(rasters.bytes_each[of_class.numpy()] + _LABEL_BYTES)
+            for rasters, of_class in zip(packed, places, strict=True)
+        ]
+        self._largest = max(self._largest, *(of_class.of_first(1) for of_class in costs))
+        require_room(self._memory, len(costs), self._largest)
+        lengths = lengths_within(costs, parse_memory_size(self._memory))
+        for number, length in enumerate(lengths):
+            kept = places[number][:length].sort().values
+            icarl.order[number] = icarl.order[number][kept]
+            icarl.x_memory[number] = icarl.x_memory[number][kept]
+            icarl.y_memory[number] = icarl.y_memory[number][:length]
+            packed[number] = packed[number].keep(kept)
+        strategy.model.eval()
+        icarl.compute_class_means(strategy)
+        strategy.model.train()
+        self.packed, icarl.x_memory = packed, []
 
     def after_eval_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Let no sample be of a class that has not come."""
@@ -76,14 +102,13 @@ class _Budget(SupervisedPlugin):
         return {"memory": parse_memory_size(self._memory)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what it takes to count and to unpack."""
-        dtype = str(self._dtype).removeprefix("torch.")
-        return {"bytes each": self._bytes_each, "n_channels": self._n_channels, "dtype": dtype}
+        """Return the exemplars, packed, and the sizes that samples had."""
+        return {"sizes": [self._smallest, self._largest], "rasters": [rasters.state() for rasters in self.packed]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the exemplars of another plugin."""
-        self._bytes_each, self._n_channels = state["bytes each"], state["n_channels"]
-        self._dtype = getattr(torch, state["dtype"])
+        self._smallest, self._largest = state["sizes"]
+        self.packed = [PackedRasters.from_state(rasters) for rasters in state["rasters"]]
 
 
 def build(
@@ -102,7 +127,8 @@ def build(
     Args:
         model: layers in a row, the readout last, as in `RecurrentSNN`.
         optimizer: over the model's parameters.
-        memory: budget of the exemplars in bytes, like "1600 kB"; the old network and the means come on top.
+        memory: budget of the exemplars in bytes, like "1600 kB": rasters in the code "rice", with its length, label
+            and place in the order of herding. The old network and the means come on top.
         plugins: further plugins.
         template: options of Avalanche's strategy: train_mb_size, train_epochs, eval_mb_size, evaluator, device, ...
     """
@@ -125,3 +151,7 @@ def build(
 
 def _plugin_of(strategy: Any) -> Any:
     return next(plugin for plugin in strategy.plugins if isinstance(plugin, _ICaRLPlugin))
+
+
+def _costs(sizes: NDArray[np.int64]) -> Costs:
+    return Costs(len(sizes), lambda positions: sizes[positions.start : positions.stop])

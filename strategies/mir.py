@@ -69,8 +69,7 @@ class _MaximallyInterfered(MIRPlugin):
         """Go on from the exemplars of another plugin."""
         load_buffer_state(self.storage_policy, state["buffer"])
         if state["place"] is not None:
-            # Within an experience there is one, of what was there before a larger sample made the budget hold fewer.
-            self.replay_loader = self.replay_loader or self._new_loader()
+            self.replay_loader = self._new_loader()
             self.replay_loader.load_state_dict(state["place"])
 
     def _new_loader(self) -> Replays:
@@ -93,7 +92,7 @@ def build(
     Args:
         model: rasters `[B, T, C]` -> logits `[B, K]`.
         optimizer: over the model's parameters; its learning rate is that of the step that is tried.
-        memory: budget of the exemplars in bytes, like "1600 kB".
+        memory: budget of the exemplars in bytes, like "1600 kB": rasters in the code "rice", with its length and label.
         candidates: exemplars that are looked at in each step.
         replayed: those of them that are replayed.
         plugins: further plugins.

@@ -18,7 +18,7 @@ def build(
     optimizer: Optimizer,
     *,
     memory: str | int = "1600 kB",
-    codec: str = "bits",
+    codec: str = "rice",
     selection: str = "random",
     replay_share: float | str = "balanced",
     seed: int = 0,

@@ -29,7 +29,7 @@ def build(
     Args:
         model: rasters `[B, T, C]` -> logits `[B, K]`.
         optimizer: over the model's parameters.
-        memory: budget of the exemplars in bytes, like "1600 kB".
+        memory: budget of the exemplars in bytes, like "1600 kB": rasters in the code "rice", with its length and label.
         plugins: further plugins.
         template: options of Avalanche's template: train_mb_size, train_epochs, evaluator, device, ...
     """

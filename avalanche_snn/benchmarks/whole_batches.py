@@ -67,7 +67,7 @@ class TreeReader:
             return SampleBatch.of_samples([data._getitem_recursive_call(i, group_name) for i in indices.tolist()])
         return SampleBatch.of_samples([data[index] for index in indices.tolist()])
 
-    def leaves(self, data: Any, indices: Indices, is_leaf: Callable[[Any], bool]) -> list[tuple[Any, Indices]]:
+    def leaves(self, data: Any, indices: Indices, is_leaf: Callable[[Any], bool]) -> list[tuple[Any, Indices, Indices]]:
         """Follow samples down to the data sets that hold them.
 
         What only stands for other samples, and names them as `stands_for`, is looked through.
@@ -78,17 +78,18 @@ class TreeReader:
             is_leaf: says of a node that it is not to be looked into.
 
         Returns:
-            Data sets, and the positions of the samples in them; a data set may be there several times.
+            Data sets, the positions of samples in them, and which of the samples asked for they are, int64; a data set
+            may be there several times.
         """
         if isinstance(data, AvalancheDataset):
             data = data._flat_data
         data = getattr(data, "stands_for", data)
         if not isinstance(data, FlatData) or is_leaf(data):
-            return [(data, indices)]
+            return [(data, indices, np.arange(len(indices)))]
         return [
-            leaf
-            for branch, _, positions in self._branches(data, indices)
-            for leaf in self.leaves(branch, positions, is_leaf)
+            (leaf, of_leaf, places[which])
+            for branch, places, positions in self._branches(data, indices)
+            for leaf, of_leaf, which in self.leaves(branch, positions, is_leaf)
         ]
 
     def _read_branches(self, data: Any, indices: Indices, group_name: str) -> SampleBatch:

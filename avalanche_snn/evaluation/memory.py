@@ -3,9 +3,8 @@
 The rule is the same for every strategy. `memory_bytes` is everything that outlives an experience besides the model and
 its optimizer: exemplars as they are stored, importance matrices, copies of parameters, old networks. Avalanche's
 buffers do not hold samples but refer to the data set; their samples are counted as they would be stored without loss,
-in as few whole bits a cell as the largest of them needs, and a byte for the label (not the lots that such a buffer has
-drawn for its samples: a counter would do instead of them). `working_bytes` is the most that
-existed beyond that while training: cached latents, a teacher that is built anew.
+see `bytes_of_samples` (not the lots that such a buffer has drawn for its samples: a counter would do instead of them).
+`working_bytes` is the most that existed beyond that while training: cached latents, a teacher that is built anew.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from torch import Tensor, nn
 
 from avalanche_snn.benchmarks.whole_batches import TreeReader
 from avalanche_snn.datasets import RasterDataset
-from avalanche_snn.spikes import planes_for
+from avalanche_snn.spikes import rice_bytes
 
 # What the template itself lends out for the time of a call; none of it is kept.
 _OF_THE_TEMPLATE = {
@@ -59,6 +58,7 @@ _OF_TRAINING: dict[type, set[str]] = {
 _NOT_MEMORY = (CLExperience, CLStream, CLScenario, EvaluationPlugin, BaseLogger, torch.optim.Optimizer)
 _OF_A_MODULE = {"_parameters", "_buffers", "_modules"}
 _LABEL_BYTES = 1
+_LENGTH_BYTES = 2
 
 
 def memory_bytes(strategy: Any) -> int:
@@ -73,13 +73,16 @@ def memory_bytes(strategy: Any) -> int:
     return _Count(strategy).total
 
 
-def bytes_of_a_sample(dataset: AvalancheDataset) -> int:
-    """Return the most bytes that `memory_bytes` counts for a sample that one of Avalanche's buffers refers to.
+def bytes_of_samples(dataset: AvalancheDataset) -> NDArray[np.int64]:
+    """Return the bytes `[n]` that `memory_bytes` counts for each sample that one of Avalanche's buffers refers to.
 
-    Stored without loss in as few whole bits a cell as the largest sample needs, and a byte for the label.
+    Rasters of spikes and spike counts as the code "rice" stores them, which loses nothing, and two bytes for the length
+    of that code; other samples as they are; and a byte for the label.
     """
-    leaves = TreeReader().leaves(dataset, np.arange(len(dataset)), _serves_latents)
-    return max(-(-_stored_bytes(leaf, indices) // len(indices)) for leaf, indices in leaves)
+    sizes = np.zeros(len(dataset), np.int64)
+    for leaf, positions, places in TreeReader().leaves(dataset, np.arange(len(dataset)), _serves_latents):
+        sizes[places] = _stored_bytes(leaf, positions)
+    return sizes
 
 
 def bytes_in_use(strategy: Any) -> int:
@@ -178,7 +181,9 @@ class _Count:
         self._visit_attributes(strategy.model, skip=_OF_A_MODULE)
         self._visit_attributes(strategy, skip=_OF_THE_TEMPLATE)
         tensors = sum(self._bytes_of_storages.values()) - of_the_model
-        samples = sum(_stored_bytes(leaf, np.unique(np.concatenate(parts))) for leaf, parts in self._samples.values())
+        samples = sum(
+            int(_stored_bytes(leaf, np.unique(np.concatenate(parts))).sum()) for leaf, parts in self._samples.values()
+        )
         self.total = self._bytes + tensors + samples
 
     def _visit(self, value: Any) -> None:
@@ -231,7 +236,7 @@ class _Count:
         self._bytes_of_storages[storage.data_ptr()] = min(storage.nbytes(), counted + tensor.nbytes)
 
     def _visit_dataset(self, dataset: AvalancheDataset) -> None:
-        for leaf, indices in self._reader.leaves(dataset, np.arange(len(dataset)), _serves_latents):
+        for leaf, indices, _ in self._reader.leaves(dataset, np.arange(len(dataset)), _serves_latents):
             if not _serves_latents(leaf):
                 self._samples.setdefault(id(leaf), (leaf, []))[1].append(indices)
             elif not self._working:
@@ -254,26 +259,16 @@ def _serves_latents(data: Any) -> bool:
     return isinstance(data, FlatData) and getattr(getattr(data, "cache", None), "memory_bytes", 0) > 0
 
 
-def _stored_bytes(leaf: Any, indices: NDArray[np.int64]) -> int:
-    """Return the bytes of samples stored without loss, with their labels."""
-    labels = len(indices) * _LABEL_BYTES
+def _stored_bytes(leaf: Any, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the bytes of each sample stored without loss, with its label."""
     if isinstance(leaf, RasterDataset):
-        return _packed_bytes(len(indices), leaf.n_time_steps * leaf.n_channels, leaf.largest_count(indices)) + labels
-    n_cells, largest, whole = 0, 1, True
-    plain = 0
-    for index in indices.tolist():
-        sample = torch.as_tensor(leaf[index][0])
-        plain += sample.nbytes
-        n_cells = sample.numel()
-        if sample.numel():
-            largest = max(largest, int(sample.max()))
-            whole = (
-                whole
-                and bool((sample >= 0).all())
-                and (not sample.is_floating_point() or bool((sample % 1 == 0).all()))
-            )
-    return (_packed_bytes(len(indices), n_cells, largest) if whole else plain) + labels
+        return leaf.code_bytes(indices) + _LENGTH_BYTES + _LABEL_BYTES
+    return np.array([_bytes_of_other(torch.as_tensor(leaf[index][0])) for index in indices.tolist()]) + _LABEL_BYTES
 
 
-def _packed_bytes(n_samples: int, n_cells: int, largest: int) -> int:
-    return n_samples * -(-n_cells * planes_for(max(1, largest)) // 8)
+def _bytes_of_other(sample: Tensor) -> int:
+    """Return the bytes of a sample that no `RasterDataset` holds."""
+    counts = sample.to(torch.uint8)
+    if sample.numel() == 0 or not torch.equal(counts.to(sample.dtype), sample):
+        return sample.nbytes
+    return int(rice_bytes(counts.reshape(1, len(counts) if counts.dim() > 1 else 1, -1))) + _LENGTH_BYTES

@@ -2,7 +2,7 @@
 
 from avalanche_snn.spikes.augmentation import ChannelShift, EventDrop, TimeShift
 from avalanche_snn.spikes.binning import bin_events
-from avalanche_snn.spikes.codecs import TimeCodec, make_codec
+from avalanche_snn.spikes.codecs import TimeCodec, make_codec, rice_bytes
 from avalanche_snn.spikes.packing import is_packed_batch, pack, planes_for, unpack
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "make_codec",
     "pack",
     "planes_for",
+    "rice_bytes",
     "unpack",
 ]

@@ -19,7 +19,8 @@ _ALLOWED = (
 )
 _WINDOW_SPEC = re.compile(r"(?P<keep>any|count)/(?P<window>[1-9][0-9]*)(?P<middle>/middle)?")
 # The working memory of the rice code is many times its result.
-_RICE_ROWS_AT_ONCE = 256
+_RICE_ROWS_AT_ONCE = 128
+_LARGEST_RICE = 255
 
 
 class TimeCodec(ABC):
@@ -182,13 +183,13 @@ class _WindowCodec(TimeCodec):
 
 
 class _RiceCodec(TimeCodec):
-    """Golomb-Rice coded gaps between spikes, or plain bits where those are shorter (see `rice.py`)."""
+    """Golomb-Rice coded gaps between spikes, of counts in bit planes, or plain bits where shorter (see `rice.py`)."""
 
     def __init__(self, spec: str, n_time_steps: int, n_features: int, max_count: int) -> None:
         super().__init__(spec, n_time_steps, n_features, max_count)
         self.lossless = True
         self.variable_length = True
-        self.max_row_bytes = rice.max_row_bytes(n_time_steps * n_features)
+        self.max_row_bytes = rice.max_row_bytes(n_time_steps * n_features, planes_for(max_count))
 
     def row_bytes(self, packed: Tensor) -> Tensor:
         """Return int64 `[B]`: the bytes of each row without the zero bytes on its right, at least one."""
@@ -196,7 +197,7 @@ class _RiceCodec(TimeCodec):
         return torch.from_numpy(rice.kept_bytes(packed.cpu().numpy())).to(packed.device)
 
     def _encode(self, latents: Tensor) -> Tensor:
-        spikes = whole_numbers(latents, 1, "'rice' codes spikes; use 'bits' or 'count/W' for counts.")
+        spikes = whole_numbers(latents, self.max_count, "Make the codec with a larger max_count.")
         rows = torch.split(spikes.cpu(), _RICE_ROWS_AT_ONCE)
         blocks = [torch.from_numpy(rice.encode_rasters(block.numpy())) for block in rows]
         width = max(block.shape[1] for block in blocks)
@@ -204,11 +205,12 @@ class _RiceCodec(TimeCodec):
         return packed.to(latents.device)
 
     def _decode(self, packed: Tensor, dtype: torch.dtype) -> Tensor:
+        require_room_in(dtype, planes_for(self.max_count))
         latents = torch.empty((len(packed), self.n_time_steps, self.n_features), dtype=dtype)
         rows = packed.cpu()
         for first in range(0, len(rows), _RICE_ROWS_AT_ONCE):
             block = rows[first : first + _RICE_ROWS_AT_ONCE].numpy()
-            rasters = rice.decode_rasters(block, self.n_time_steps, self.n_features)
+            rasters = rice.decode_rasters(block, self.n_time_steps, self.n_features, planes_for(self.max_count))
             latents[first : first + len(block)] = torch.from_numpy(rasters)
         return latents.to(packed.device)
 
@@ -219,12 +221,25 @@ class _RiceCodec(TimeCodec):
         return "1 or more"
 
 
+def rice_bytes(rasters: Tensor) -> Tensor:
+    """Return the bytes that 'rice' codes of rasters take, without coding them.
+
+    Args:
+        rasters: uint8 `[B, T, H]` of spikes or spike counts.
+
+    Returns:
+        int64 `[B]`, on the CPU; a code whose last bytes are zero can be stored in fewer.
+    """
+    rows = torch.split(rasters.cpu(), _RICE_ROWS_AT_ONCE)
+    return torch.cat([torch.from_numpy(rice.row_bytes(block.numpy())) for block in rows])
+
+
 def make_codec(spec: str, n_time_steps: int, n_features: int, max_count: int = 1) -> TimeCodec:
     """Make the codec that `spec` describes, for latents `[B, n_time_steps, n_features]`.
 
     Args:
         spec: 'bits': lossless, `ceil(T * H * P / 8)` bytes a sample, P bits holding `max_count`.
-            'rice': lossless, spikes only, never more than a byte above 'bits'.
+            'rice': lossless, the shorter the sparser, never more than a byte above 'bits'. Counts up to 255.
             'any/W': one bit for every W time steps, 1 if there is any spike in them, restored on the first of them.
             'any/W/middle': the same, restored on the middle one (the earlier of two).
             'count/W': the number of spikes in every W time steps, restored as a count on the first of them.
@@ -233,15 +248,15 @@ def make_codec(spec: str, n_time_steps: int, n_features: int, max_count: int = 1
         max_count: the largest value of a latent, 1 for spikes.
 
     Raises:
-        ValueError: another spec, a window longer than T, or 'rice' for counts.
+        ValueError: another spec, a window longer than T, or 'rice' for counts above 255.
     """
     for name, size in (("n_time_steps", n_time_steps), ("n_features", n_features), ("max_count", max_count)):
         if size < 1:
             raise ValueError(f"{name} must be at least 1, but {size} came.")
     if spec == "rice":
-        if max_count != 1:
+        if max_count > _LARGEST_RICE:
             raise ValueError(
-                f"Codec 'rice' codes spikes only (max_count=1), but max_count={max_count} came: use 'bits' for counts."
+                f"Codec 'rice' codes counts up to {_LARGEST_RICE}, but max_count={max_count} came: use 'bits'."
             )
         return _RiceCodec(spec, n_time_steps, n_features, max_count)
     if spec == "bits":

@@ -61,7 +61,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             training: a model that is no sequence of named layers.
         ValueError: a bad memory size, code, selection or share. In training: a layer that is not there, latents that
             are not spikes or spike counts, or a budget too small for one exemplar of each class, with the least that
-            works; all of these before the experience is trained.
+            works; all of these before the experience is trained, but for the latents' bytes under "rice", which show
+            when the front has been trained.
     """
 
     def __init__(
@@ -267,7 +268,10 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             (n_time_steps, n_features), largest = strategy.model.latent_shape, strategy.model.largest_latent
             codec = make_codec(self.codec, n_time_steps, n_features, largest)
             strategy.model.hold_latents_up_to(largest_restored(codec))
-        return ExemplarMemory(self.budget, codec, self._selection)
+        memory = ExemplarMemory(self.budget, codec, self._selection)
+        if self.cut_after == INPUT:
+            memory.expect(rasters)  # the latents of a front that is yet to be trained would tell nothing
+        return memory
 
     def _fit_codec(self, dataset: Any) -> None:
         """Give every cell of a raw memory more bits when counts come that its code cannot hold."""

@@ -16,6 +16,7 @@ from avalanche_snn.training.packed_rows import PackedRows
 from avalanche_snn.training.selection import Selection
 
 _INDEX_COLUMNS = 3  # class label, task label, samples seen so far
+_SHORTEST_ROW = 1
 _CHUNK = 256
 GroupKey = tuple[int, int]
 
@@ -61,6 +62,7 @@ class ExemplarMemory:
         self._index = torch.zeros((0, _INDEX_COLUMNS), dtype=torch.int64)
         self._groups: list[PackedRows] = []
         self._length_dtype = _length_dtype(codec)
+        self._longest_row = 0
 
     def __len__(self) -> int:
         """Return the number of exemplars."""
@@ -86,21 +88,35 @@ class ExemplarMemory:
         """Samples of each group that were offered so far, kept or not."""
         return dict(zip(self.keys, self._index[:, 2].tolist(), strict=True))
 
+    def expect(self, examples: Tensor) -> None:
+        """Look at latents `[n, T, H]` of the kind that will come: how many bytes do they take?"""
+        if self.codec.variable_length and len(examples):
+            self._longest_row = max(self._longest_row, int(self._packed(examples).row_bytes().max()))
+
     def least_budget(self, n_groups: int) -> int:
-        """Return the bytes that surely hold one exemplar of each of `n_groups` groups."""
-        row = self.codec.max_row_bytes + (0 if self._length_dtype is None else self._length_dtype.itemsize)
+        """Return the bytes that hold one exemplar of each of `n_groups` groups.
+
+        Where rows have different lengths, each is taken to be as long as the longest that was expected, and as the
+        shortest that there can be where none was.
+        """
+        row = self.codec.max_row_bytes
+        if self._length_dtype is not None:
+            row = self._longest_row or _SHORTEST_ROW + self._length_dtype.itemsize
         return n_groups * (row + self._index.element_size() * _INDEX_COLUMNS)
 
     def require_room_for(self, n_groups: int) -> None:
         """Raise BudgetTooSmallError when the budget is too small for one exemplar of each of `n_groups` groups."""
+        if self.budget is not None and self.budget < self.least_budget(n_groups):
+            raise self._too_small(n_groups)
+
+    def _too_small(self, n_groups: int) -> BudgetTooSmallError:
         least = self.least_budget(n_groups)
-        if self.budget is not None and self.budget < least:
-            raise BudgetTooSmallError(
-                f"A memory of {self.budget} bytes is too small for one exemplar of each of {n_groups} classes with the "
-                f"code {self.codec.spec!r}: at least {least} bytes are needed. Give more memory, a stronger code, "
-                "or cut the network at a smaller layer.",
-                least,
-            )
+        return BudgetTooSmallError(
+            f"A memory of {self.budget} bytes is too small for one exemplar of each of {n_groups} classes with the "
+            f"code {self.codec.spec!r}: at least {least} bytes are needed. Give more memory, a stronger code, "
+            "or cut the network at a smaller layer.",
+            least,
+        )
 
     def update(self, candidates: Candidates) -> None:
         """Offer new samples to the memory; it keeps a balanced choice of old and new within the budget.
@@ -118,23 +134,23 @@ class ExemplarMemory:
         for key, rows in (*zip(old_keys, self._groups, strict=True), *offered.items()):
             wanted[key] += int(rows.row_bytes().sum())
         quotas = self._quotas(wanted)
+        self._require_a_row_each(quotas, offered)
         n_seen = self.n_seen
         kept_new: dict[GroupKey, PackedRows] = {}
-        for group, key in enumerate(old_keys):
-            n_old, new = self.selection.merge(
-                self._groups[group].row_bytes(),
-                offered[key].row_bytes() if key in offered else torch.zeros(0, dtype=torch.int64),
-                n_seen[key],
-                quotas[key],
-            )
-            if len(n_old) < len(self._groups[group]):
-                self._replace(group, self._groups[group].keep(n_old))
+        no_rows = torch.zeros(0, dtype=torch.int64)
+        # Rows of different lengths leave some of a quota over, which the next group may use.
+        left_over = 0
+        for number, key in enumerate(keys):
+            old = self._groups[number].row_bytes() if number < len(old_keys) else no_rows
+            new = offered[key].row_bytes() if key in offered else no_rows
+            quota = min(wanted[key], quotas[key] + left_over)
+            kept, entering = self.selection.merge(old, new, n_seen.get(key, 0), quota)
+            left_over += quotas[key] - int(old[kept].sum() + new[entering].sum())
+            if len(kept) < len(old):
+                self._replace(number, self._groups[number].keep(kept))
             if key in offered:
-                kept_new[key] = offered[key].keep(new)
-        for key in keys[len(old_keys) :]:
-            _, new = self.selection.merge(torch.zeros(0, dtype=torch.int64), offered[key].row_bytes(), 0, quotas[key])
-            kept_new[key] = offered[key].keep(new)
-        # Only now, with every old group within its quota, does anything grow.
+                kept_new[key] = offered[key].keep(entering)
+        # Only now, with every old group as small as it will be, does anything grow.
         for key, rows in kept_new.items():
             if key in old_keys:
                 group = old_keys.index(key)
@@ -146,6 +162,16 @@ class ExemplarMemory:
                 self._index = torch.cat((self._index, entry))
                 self._groups.append(self._empty_rows())
                 self._replace(len(self._groups) - 1, rows)
+
+    def _require_a_row_each(self, quotas: dict[GroupKey, int], offered: dict[GroupKey, PackedRows]) -> None:
+        """Raise BudgetTooSmallError where not even the shortest row of a group fits: longer ones than expected came."""
+        shortest: dict[GroupKey, int] = {}
+        for key, rows in (*zip(self.keys, self._groups, strict=True), *offered.items()):
+            if len(rows):
+                shortest[key] = min(int(rows.row_bytes().min()), shortest.get(key, self.codec.max_row_bytes + 8))
+        if any(n_bytes > quotas[key] for key, n_bytes in shortest.items()):
+            self._longest_row = max(shortest.values())
+            raise self._too_small(len(quotas))
 
     def draw(self, n: int, shares: Tensor, generator: torch.Generator) -> Tensor:
         """Draw exemplars, each group in proportion to its share.
@@ -193,7 +219,7 @@ class ExemplarMemory:
         return self.restore(numbers), self.labels_of(numbers)[0]
 
     def recode(self, codec: TimeCodec) -> None:
-        """Store everything under another code of fixed length; what no longer fits the budget is dropped.
+        """Store everything under a code of the same name with room for larger values; what no longer fits is dropped.
 
         Raises:
             BudgetTooSmallError: the budget is too small for one exemplar of each group. Nothing has changed then.
@@ -204,6 +230,8 @@ class ExemplarMemory:
         except ValueError:
             self.codec = old
             raise
+        if codec.variable_length:
+            return  # rows of this code say by themselves how large their values are
         width = codec.max_row_bytes
         wanted = {key: count * width for key, count in self.counts.items()}
         quotas = self._quotas(wanted)
@@ -221,6 +249,7 @@ class ExemplarMemory:
             "codec": [codec.spec, codec.n_time_steps, codec.n_features, codec.max_count],
             "index": self._index,
             "groups": [[rows.data, rows.lengths, rows.width] for rows in self._groups],
+            "longest_row": self._longest_row,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -228,6 +257,7 @@ class ExemplarMemory:
         self.codec = make_codec(*state["codec"])
         self._length_dtype = _length_dtype(self.codec)
         self._index = state["index"]
+        self._longest_row = state["longest_row"]
         self._groups = [PackedRows(*rows) for rows in state["groups"]]
 
     def _places_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,8 +309,8 @@ def _length_dtype(codec: TimeCodec) -> torch.dtype | None:
     """Return the dtype that holds the length of a row, None where all rows have the same length."""
     if not codec.variable_length:
         return None
-    # int16 would do up to 32 767 bytes; torch's uint16 lacks most operations.
-    return torch.int16 if codec.max_row_bytes < 2**15 else torch.int32
+    # int16 would do up to 32 767 bytes; torch's uint16 lacks most operations. Values may yet grow to whole bytes.
+    return torch.int16 if codec.n_time_steps * codec.n_features + 1 < 2**15 else torch.int32
 
 
 def _stack(matrices: list[Tensor]) -> Tensor:

@@ -64,6 +64,10 @@ class Selection(ABC):
                 kept_new = kept_new[:-1]
             else:
                 kept_old = kept_old[self.shorten(len(kept_old), len(kept_old) - 1)]
+        if not len(kept_old) and not len(kept_new):
+            # Rather one that fits than none: the mean of rows, or the first of them, may be longer than the quota.
+            kept_old = torch.nonzero(old_bytes <= quota).flatten()[:1]
+            kept_new = torch.nonzero(new_bytes <= quota).flatten()[: 1 - len(kept_old)]
         return kept_old, kept_new
 
     @abstractmethod

@@ -33,6 +33,7 @@ def add_sweep(commands: Commands) -> None:
     )
     sweep.add_argument("name", help=f"one of {', '.join(sweep_names())}, or the path of a TOML file")
     sweep.add_argument("--dry-run", action="store_true", help="say what it would do and cost, and do nothing")
+    sweep.add_argument("--again", action="store_true", help="try runs that were refused once more")
     sweep.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default 1)")
     sweep.add_argument("--threads", type=int, default=1, help="of torch in each run (default 1)")
     sweep.add_argument("--cluster", metavar="ADDRESS", help="send the runs to a Dask scheduler, like tcp://host:8786")
@@ -53,10 +54,11 @@ def run_sweep(parsed: argparse.Namespace) -> int:
     sweep = read_sweep(find_sweep(parsed.name))
     parsed.results = sweep.results(parsed.results)
     left_over = [plan for plan in sweep.plans if not record_path(plan, parsed.results).exists()]
-    waiting = [plan for plan in left_over if not refusal_path(plan, parsed.results).exists()]
-    cost = estimate(waiting, all_records(parsed.results))
+    waiting = [plan for plan in left_over if parsed.again or not refusal_path(plan, parsed.results).exists()]
+    # A study of its own, in its own folder, may never have been run; the bench's records tell what it takes.
+    cost = estimate(waiting, [*all_records(parsed.results), *(all_records(RESULTS) if sweep.folder else ())])
     n_refused = len(left_over) - len(waiting)
-    refused = f", {n_refused} were refused (the table says why)" if n_refused else ""
+    refused = f", {n_refused} were refused (the table says why; --again tries them)" if n_refused else ""
     print(f"{sweep.title}: {len(sweep.plans)} runs, {len(sweep.plans) - len(left_over)} of them have a record{refused}")
     if waiting:
         print(f"{len(waiting)} to do: {cost.describe(parsed.jobs)}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
+
+from benchmarks.settings import Training
 
 
 def record_of(strategy: str = "naive", seed: int = 0, final: float = 0.5, **changes: Any) -> dict[str, Any]:
-    training = {"first_epochs": 40, "epochs": 10}
+    training = asdict(Training())
     record = {
         "benchmark": "class_incremental",
         "strategy": strategy,
@@ -24,6 +27,7 @@ def record_of(strategy: str = "naive", seed: int = 0, final: float = 0.5, **chan
         "evaluation_sizes": [95, 5],
         "memory_bytes": 0,
         "working_bytes": 1000,
+        "training_steps": 700,
         "seconds": 10.0,
         "versions": {},
     }  # fmt: skip

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny_learners
 import torch
+from avalanche.benchmarks.utils import concat_datasets
 from avalanche.core import SupervisedPlugin
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import (
@@ -20,18 +22,30 @@ from avalanche.training.plugins import (
     SynapticIntelligencePlugin,
 )
 from avalanche.training.supervised import DER, ER_ACE, MER, Cumulative, Naive
-from tiny_learners import N_EACH, C, K, Silence, T, learn, tiny_benchmark, tiny_network, tiny_strategy
+from tiny_learners import N_EACH, C, K, Silence, T, learn, tiny_network, tiny_strategy
 from torch import nn
 
 from avalanche_snn.benchmarks import split_classes
 from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.evaluation import MemoryMetric, bytes_in_use, memory_bytes, memory_metrics
-from avalanche_snn.evaluation.memory import bytes_of_a_sample
+from avalanche_snn.evaluation.memory import bytes_of_samples
+from avalanche_snn.spikes import rice_bytes
 from avalanche_snn.training import CompressedLatentReplayPlugin
 
-SAMPLE = T * C // 8 + 1  # a bit a cell, and a byte for the label
+# A bit a cell, where so many spikes leave nothing to save, and a byte each for that; length and label.
+SAMPLE = T * C // 8 + 1 + 2 + 1
 # Packed latents of an experience: 12 samples of 8 time steps and 9 features, each with a byte for the label.
 LATENTS = 2 * N_EACH * (T * 2 + 1)
+
+
+def tiny_benchmark(**options):
+    """Rasters that are half full, up to the last cell, so that all of them take as many bytes."""
+    benchmark = tiny_learners.tiny_benchmark(**options)
+    rasters = benchmark.train_data.rasters
+    full = torch.rand(rasters.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    full[:, -1, -1] = True
+    rasters[:] = full
+    return benchmark
 
 
 def weights():
@@ -97,31 +111,32 @@ def test_templates(template, options, expected):
     assert after_learning(template=template, **options) == expected
 
 
-def test_samples_are_counted_in_as_few_bits_as_hold_the_largest_of_them():
-    assert after_learning([ReplayPlugin(8)], benchmark=tiny_benchmark(largest=3)) == 8 * (2 * T * C // 8 + 1)
+def test_samples_that_are_no_counts_are_counted_as_they_are():
     benchmark = tiny_benchmark()
-    benchmark.train_data.rasters /= 2  # no whole numbers: stored as they are
+    benchmark.train_data.rasters /= 2
     assert after_learning([ReplayPlugin(8)], benchmark=benchmark) == 8 * (4 * T * C + 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_rasters_of_a_data_set_are_counted_as_those_of_any_other(dtype):
-    """A data set that tells its largest count, against the same samples read one by one."""
-    rasters = np.random.default_rng(0).integers(0, 3, (36, T, C), dtype=np.uint8)
-    rasters[30] *= 4  # the last class alone needs four bits a cell
+def test_rasters_are_counted_as_their_code_stores_them(dtype):
+    """Of a data set that works it out for itself, and of another one, against the code itself."""
+    generator = np.random.default_rng(0)
+    rasters = generator.integers(0, 6, (36, T, C), dtype=np.uint8) * (generator.random((36, T, C)) < 0.1)
     targets = np.arange(36) // 6
     files = [
         RasterDataset(rasters, targets, class_names=list("abcdef"), name="Mine", split=split, dtype=dtype)
         for split in ("train", "test")
     ]
     benchmark = split_classes(*files, 3, shuffle=False)
-    sample = {1: 2 * T * C // 8 + 1, 2: 2 * T * C // 8 + 1, 3: 4 * T * C // 8 + 1}
     strategy = tiny_strategy(tiny_network(), template=Cumulative)
+    sizes = [n_bytes + 2 + 1 for n_bytes in rice_bytes(torch.from_numpy(rasters)).tolist()]
+    assert min(sizes) < max(sizes) < T * C * 3 // 8
     for number, experience in enumerate(benchmark.train_stream, start=1):
         strategy.train(experience, eval_streams=[])
-        # All samples of a data set take as many bits as the largest of them.
-        assert memory_bytes(strategy) == 12 * number * sample[number]
-    assert int(rasters.max()) == 8
+        assert memory_bytes(strategy) == sum(sizes[: 12 * number])
+    other = tiny_learners.tiny_benchmark()
+    other.train_data.rasters[:] = torch.from_numpy(rasters)
+    assert after_learning(template=Cumulative, benchmark=other) == sum(sizes)
 
 
 def test_synaptic_intelligence_keeps_old_weights_importances_and_paths():
@@ -145,12 +160,15 @@ def test_what_a_strategy_hangs_on_the_network_is_counted():
     assert after_learning([Hanging()]) == 2 * 7 * 4
 
 
-def test_a_sample_costs_what_is_counted_for_it():
-    for largest in (1, 3):
-        benchmark = tiny_benchmark(largest=largest)
-        each = bytes_of_a_sample(benchmark.train_stream[0].dataset)
-        assert each == {1: 1, 3: 2}[largest] * T * C // 8 + 1
-        assert after_learning([ReplayPlugin(8)], benchmark=benchmark) == 8 * each
+def test_samples_cost_what_is_counted_for_them():
+    benchmark = tiny_learners.tiny_benchmark(largest=3)
+    sizes = bytes_of_samples(concat_datasets([experience.dataset for experience in benchmark.train_stream]))
+    assert len(set(sizes.tolist())) > 3
+    assert after_learning(template=Cumulative, benchmark=benchmark) == sizes.sum()
+    # In the order of the samples, whichever way they are put together.
+    first, second = (experience.dataset for experience in benchmark.train_stream[:2])
+    mixed = concat_datasets([second.subset([3, 1]), first.subset([0])]).subset([2, 0, 1, 0])
+    assert bytes_of_samples(mixed).tolist() == [sizes[0], sizes[15], sizes[13], sizes[15]]
 
 
 def test_nothing_is_counted_twice():

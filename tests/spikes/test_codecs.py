@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avalanche_snn.spikes import TimeCodec, make_codec, planes_for
+from avalanche_snn.spikes import TimeCodec, make_codec, planes_for, rice_bytes
 
 quick = settings(deadline=None, max_examples=60)
 
@@ -53,7 +53,9 @@ def test_bits_of_counts_by_hand() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.float64])
-@pytest.mark.parametrize(("spec", "max_count"), [("bits", 1), ("bits", 9), ("rice", 1), ("any/3", 1), ("count/3", 9)])
+@pytest.mark.parametrize(
+    ("spec", "max_count"), [("bits", 1), ("bits", 9), ("rice", 1), ("rice", 9), ("any/3", 1), ("count/3", 9)]
+)
 def test_latents_are_restored_in_the_dtype_asked_for(spec: str, max_count: int, dtype: torch.dtype) -> None:
     latents = torch.from_numpy(np.random.default_rng(0).integers(0, max_count + 1, (4, 7, 5)))
     codec = make_codec(spec, 7, 5, max_count)
@@ -88,6 +90,29 @@ def test_rice_reads_by_feature_where_that_is_shorter() -> None:
     code = [0b00100100, 0b10010010, 0b01001001, 0b00100100, 0b10010010, 0b01001001, 0b00100100, 0b10010000]
     assert make_codec("rice", 40, 3).encode(by_time).tolist() == [[1, *code]]
     assert make_codec("rice", 3, 40).encode(by_time.transpose(1, 2)).tolist() == [[2, *code]]
+
+
+def test_rice_of_counts_by_hand() -> None:
+    # Counts 1, 3, 2 at cells 2, 3, 9 of 40: gaps 2, 0, 5, as above best with k = 1: 0 1 0, 1 0, 00 1 1. Behind each gap
+    # its count: 0, 110, 10. So 010 0, 10 110, 0011 10; header 1 + 2, and 128 for the counts.
+    counts = one_feature(*(1 if cell == 2 else 3 if cell == 3 else 2 if cell == 9 else 0 for cell in range(40)))
+    packed = make_codec("rice", 40, 1, max_count=3).encode(counts)
+    assert packed.tolist() == [[128 + 3, 0b01001011, 0b00011100]]
+    # Room for larger counts costs nothing, and what was coded without it is read with it.
+    wider = make_codec("rice", 40, 1, max_count=200)
+    assert torch.equal(wider.encode(counts), packed)
+    assert torch.equal(wider.decode(packed), counts)
+    with pytest.raises(ValueError, match="no 'rice' code"):
+        make_codec("rice", 40, 1).decode(packed)
+
+
+def test_rice_of_many_counts_falls_back_on_their_planes() -> None:
+    counts = torch.randint(0, 8, (5, 20, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    codec = make_codec("rice", 20, 6, max_count=7)
+    packed = codec.encode(counts)
+    assert packed[:, 0].tolist() == [0] * 5
+    assert packed.shape[1] == codec.max_row_bytes == 20 * 6 * 3 // 8 + 1
+    assert torch.equal(codec.decode(packed, torch.uint8), counts)
 
 
 def test_rice_falls_back_on_bits_by_hand() -> None:
@@ -126,6 +151,7 @@ def test_count_by_hand() -> None:
         ("bits", 1, 1250),  # 100 x 100 cells
         ("bits", 5, 3750),  # three bits each
         ("rice", 1, 1251),
+        ("rice", 5, 3751),
         ("any/10", 1, 125),
         ("any/10", 7, 125),
         ("any/30", 1, 50),  # four windows, the last of 10 steps
@@ -155,15 +181,20 @@ def test_bits_is_lossless_in_as_few_bits_as_the_counts_need(data: st.DataObject,
 
 
 @settings(deadline=None, max_examples=150)
-@given(latents_of())
-def test_rice_is_lossless_and_never_larger_than_bits_and_a_byte(latents: torch.Tensor) -> None:
-    codec = codec_for("rice", latents)
+@given(st.data(), st.sampled_from([1, 1, 2, 7, 255]))
+def test_rice_is_lossless_and_never_larger_than_bits_and_a_byte(data: st.DataObject, max_count: int) -> None:
+    latents = data.draw(latents_of(max_count))
+    codec = codec_for("rice", latents, max_count)
     packed = codec.encode(latents)
-    bound = codec_for("bits", latents).max_row_bytes + 1
+    bound = codec_for("bits", latents, max_count).max_row_bytes + 1
     assert codec.lossless
     assert codec.max_row_bytes == bound
     assert packed.shape[1] <= bound
     assert torch.equal(codec.decode(packed), latents)
+    # What it takes is known without coding it, but for bytes at its end that happen to be zero.
+    n_saved = rice_bytes(latents.to(torch.uint8)) - codec.row_bytes(packed)
+    assert (n_saved >= 0).all()
+    assert n_saved.sum() <= 2 * len(latents)
 
 
 @quick
@@ -308,10 +339,10 @@ def test_counts_too_large_for_24_bits_are_named() -> None:
         make_codec("count/100", 100, 4, max_count=200_000)
 
 
-def test_rice_refuses_counts() -> None:
-    with pytest.raises(ValueError, match=r"spikes only \(max_count=1\), but max_count=3 came: use 'bits' for counts"):
-        make_codec("rice", 10, 4, max_count=3)
-    with pytest.raises(ValueError, match=r"up to 1 were wanted, but 2 came\. 'rice' codes spikes; use 'bits'"):
+def test_rice_refuses_larger_counts() -> None:
+    with pytest.raises(ValueError, match="counts up to 255, but max_count=256 came: use 'bits'"):
+        make_codec("rice", 10, 4, max_count=256)
+    with pytest.raises(ValueError, match=r"up to 1 were wanted, but 2 came\. Make the codec with a larger max_count"):
         make_codec("rice", 1, 1).encode(one_feature(2))
 
 

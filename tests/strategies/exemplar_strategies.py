@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from tiny_learners import C, K, T, tiny_strategy
+import torch
+from tiny_learners import C, K, T, tiny_benchmark, tiny_strategy
 
 from avalanche_snn.models import RecurrentSNN
 from benchmarks.catalogue import find_strategy
 
-SAMPLE = T * C // 8 + 1  # a bit a cell, and a byte for the label
+# Of rasters that no code makes shorter: a header and a bit a cell, and two bytes for the length.
+PACKED = 1 + T * C // 8 + 2
+SAMPLE = PACKED + 1  # and a byte for the label
+
+
+def even_benchmark():
+    """Samples that all cost the same."""
+    return with_densities(tiny_benchmark(), lambda n: torch.full((n,), 0.6))
+
+
+def varied_benchmark(n_each=20):
+    """Samples of very different sizes, and more of them."""
+    return with_densities(tiny_benchmark(n_each=n_each), lambda n: torch.linspace(0.02, 0.6, n)[torch.randperm(n)])
+
+
+def with_densities(benchmark, densities):
+    """Let a share of the cells of each sample spike, the last one always: a code cannot end before it."""
+    torch.manual_seed(7)
+    for data in (benchmark.train_data, benchmark.test_data):
+        rasters = data.rasters
+        rasters[:] = torch.rand(rasters.shape) < densities(len(rasters))[:, None, None]
+        rasters[:, -1, -1] = 1
+    return benchmark
 
 
 def spiking_network():
