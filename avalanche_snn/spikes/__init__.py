@@ -1,6 +1,6 @@
 """Spike rasters and latents: binning events, packing bits, coding time, random changes."""
 
-from avalanche_snn.spikes.augmentation import ChannelShift, EventDrop, TimeShift
+from avalanche_snn.spikes.augmentation import ChannelShift, EventDrop, TimeShift, TimeStretch
 from avalanche_snn.spikes.binning import bin_events
 from avalanche_snn.spikes.codecs import TimeCodec, make_codec, rice_bytes
 from avalanche_snn.spikes.packing import is_packed_batch, pack, planes_for, unpack
@@ -10,6 +10,7 @@ __all__ = [
     "EventDrop",
     "TimeCodec",
     "TimeShift",
+    "TimeStretch",
     "bin_events",
     "is_packed_batch",
     "make_codec",

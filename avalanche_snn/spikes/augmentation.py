@@ -1,4 +1,4 @@
-"""Random changes of rasters that leave the word what it is: shifts over channels and time, and lost events.
+"""Random changes of rasters that leave the word what it is: shifts, another pace, and lost events.
 
 Each takes one raster `[T, C]` or a batch `[B, T, C]`, in which every sample has a draw of its own, and returns new
 tensors of the same shape and dtype. They say so with `takes_batches = True`, by which a loader knows that it may hand
@@ -91,6 +91,47 @@ class TimeShift:
         return f"TimeShift({self.max_steps})"
 
 
+class TimeStretch:
+    """Play a raster faster or slower, by one random factor: a spike at time step t comes to (t + 1/2) * factor.
+
+    Spikes that come to the same cell add up (to 255 at most where cells are bytes); what leaves the raster is lost.
+
+    Args:
+        max_share: factors are drawn evenly from 1 - max_share to 1 + max_share, 0 to 0.5.
+
+    Raises:
+        TypeError: `max_share` is no number.
+        ValueError: it is below 0 or above 0.5.
+    """
+
+    takes_batches = True
+
+    def __init__(self, max_share: float) -> None:
+        self.max_share = _share("max_share", max_share, 0.5)
+
+    def __call__(self, rasters: Tensor) -> Tensor:
+        """Return rasters `[T, C]` or `[B, T, C]` at another pace."""
+        batch = _as_batch(rasters)
+        n_samples, n_steps, n_channels = batch.shape
+        factors = 1.0 + self.max_share * (2.0 * torch.rand(n_samples, dtype=torch.float64) - 1.0)
+        # Step u is played by the steps t with u <= (t + 1/2) * factor < u + 1: none, one, or two where time is short.
+        edges = torch.arange(n_steps + 1, dtype=torch.float64) / factors.unsqueeze(1) - 0.5
+        first = edges.ceil().to(torch.int64)
+        n_sources = (first[:, 1:].clamp(max=n_steps) - first[:, :-1]).clamp(min=0)
+        starts = torch.arange(n_samples).unsqueeze(1) * n_steps
+        rows = (starts + first[:, :-1].clamp(max=max(0, n_steps - 1))).flatten().to(batch.device)
+        cells = batch.reshape(n_samples * n_steps, n_channels)
+        stretched = cells[rows]
+        n_sources = n_sources.flatten().to(batch.device)
+        stretched[n_sources == 0] = 0
+        twice = (n_sources == 2).nonzero().flatten()
+        stretched[twice] = _sum_of(stretched[twice], cells[rows[twice] + 1])
+        return stretched.reshape(rasters.shape)
+
+    def __repr__(self) -> str:
+        return f"TimeStretch({self.max_share:g})"
+
+
 class EventDrop:
     """Lose each spike of a raster with a probability, whatever becomes of the others.
 
@@ -107,11 +148,7 @@ class EventDrop:
     takes_batches = True
 
     def __init__(self, share: float) -> None:
-        if isinstance(share, bool) or not isinstance(share, (int, float)):
-            raise TypeError(f"share: a number from 0 to 1 was wanted, {share!r} came")
-        if not 0 <= share <= 1:
-            raise ValueError(f"share: a number from 0 to 1 was wanted, {share} came")
-        self.share = float(share)
+        self.share = _share("share", share, 1)
 
     def __call__(self, rasters: Tensor) -> Tensor:
         """Return rasters `[T, C]` or `[B, T, C]`, of spikes or spike counts, with fewer spikes.
@@ -165,3 +202,19 @@ def _extent(what: str, value: int) -> int:
     if value < 0:
         raise ValueError(f"{what}: a whole number from 0 was wanted, {value} came")
     return value
+
+
+def _share(what: str, value: float, largest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what}: a number from 0 to {largest:g} was wanted, {value!r} came")
+    if not 0 <= value <= largest:
+        raise ValueError(f"{what}: a number from 0 to {largest:g} was wanted, {value} came")
+    return float(value)
+
+
+def _sum_of(first: Tensor, second: Tensor) -> Tensor:
+    """Add counts; bytes stay at the largest that they hold instead of beginning anew at 0."""
+    if first.dtype == torch.bool:
+        return first | second
+    total = first + second
+    return torch.where(total < first, 255, total) if total.dtype == torch.uint8 else total

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from avalanche_snn.spikes import ChannelShift, EventDrop, TimeShift
+from avalanche_snn.spikes import ChannelShift, EventDrop, TimeShift, TimeStretch
 
 RASTER = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8], [9, 0, 0, 1]])
 DTYPES = [
@@ -32,7 +32,10 @@ STEPS = {
     1: [[0, 0, 0, 0], [1, 2, 3, 4], [5, 6, 7, 8]],
     2: [[0, 0, 0, 0], [0, 0, 0, 0], [1, 2, 3, 4]],
 }
-TRANSFORMS = [ChannelShift(2), TimeShift(2), EventDrop(0.4), ChannelShift(0), TimeShift(9), ChannelShift(9)]
+TRANSFORMS = [
+    *(ChannelShift(2), TimeShift(2), EventDrop(0.4), TimeStretch(0.3)),
+    *(ChannelShift(0), TimeShift(9), ChannelShift(9), TimeStretch(0.5)),
+]
 
 
 def seeded(transform, rasters, seed=0):
@@ -71,6 +74,36 @@ def test_a_batch_is_what_its_samples_are_one_after_the_other(transform):
     assert torch.equal(seeded(transform, batch), one_by_one)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(seeded(transform, batch.transpose(1, 2).contiguous().transpose(1, 2)), one_by_one)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_each_sample_is_played_at_a_pace_of_its_own(dtype):
+    """Against the definition, spike by spike."""
+    batch = (spikes(40, 30, 3) * (spikes(40, 30, 3) == 1)).to(dtype)
+    torch.manual_seed(0)
+    factors = 1 + 0.4 * (2 * torch.rand(40, dtype=torch.float64) - 1)
+    assert factors.min() < 0.7
+    assert factors.max() > 1.3
+    expected = torch.zeros(40, 30, 3)
+    for sample, factor in enumerate(factors.tolist()):
+        for step in range(30):
+            target = int((step + 0.5) * factor)
+            if target < 30:
+                expected[sample, target] += batch[sample, step].float()
+    stretched = seeded(TimeStretch(0.4), batch)
+    assert stretched.dtype == dtype
+    assert torch.equal(stretched, expected.to(dtype))
+
+
+def test_a_pace_changes_what_it_should_and_no_more():
+    batch = spikes(50, 40, 4)
+    assert torch.equal(TimeStretch(0)(batch), batch)
+    stretched = seeded(TimeStretch(0.5), batch)
+    torch.manual_seed(0)
+    faster = torch.rand(50, dtype=torch.float64) < 0.5
+    assert torch.equal(stretched[faster].sum((1, 2)), batch[faster].sum((1, 2))), "nothing leaves a word that is short"
+    full = torch.full((60, 20, 2), 200, dtype=torch.uint8)
+    assert seeded(TimeStretch(0.5), full).unique().tolist() == [0, 200, 255]
 
 
 def test_events_are_lost_one_by_one():
