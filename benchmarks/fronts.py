@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from benchmarks import style
 from benchmarks.catalogue import find_benchmark
-from benchmarks.summaries import Summary
+from benchmarks.summaries import Summary, best_first
 
 _FRONT: style.Look = {"color": "#999999", "linewidth": 1.4, "zorder": 0}
 
@@ -44,7 +44,7 @@ def plot_fronts(summaries: Sequence[Summary], looks: Mapping[str, style.Look], f
 
 def _plot_panels(summaries: Sequence[Summary], looks: Mapping[str, style.Look], title: str, path: Path) -> Path:
     names = sorted({summary.benchmark for summary in summaries})
-    labels = sorted({summary.label for summary in summaries})
+    labels = best_first(summaries)
     legend_height = 0.16 * (-(-len(labels) // 2) + 2)
     drawn = style.figure(4.1 * max(2, len(names)), 4.4 + legend_height)
     all_axes = drawn.subplots(1, len(names), squeeze=False, sharex=True, sharey=True)[0]
@@ -54,9 +54,10 @@ def _plot_panels(summaries: Sequence[Summary], looks: Mapping[str, style.Look], 
         for summary in members:
             _draw_point(axes, summary, looks[summary.label])
         style.label(axes, "kept between experiences (kB)", "", find_benchmark(name).title)
-        style.log_axis(axes)
     if all(summary.memory_bytes == 0 for summary in summaries):
         axes.set_xlim(1, 1000)  # a logarithmic axis without a point has no limits of its own
+    for axes in all_axes:
+        style.log_axis(axes)
     axes.set_ylim(0, 100)
     all_axes[0].set_ylabel("final accuracy (%), mean ± std over seeds")
     drawn.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -71,14 +72,14 @@ def _plot_panels(summaries: Sequence[Summary], looks: Mapping[str, style.Look], 
 
 
 def _draw_point(axes: Axes, summary: Summary, look: style.Look) -> None:
-    mean = 100 * summary.final_accuracy
+    accuracy = 100 * summary.final_accuracy
     if not summary.keeps_memory or summary.memory_bytes == 0:
         # Nothing kept has no place on a logarithmic axis, and all data kept none on that of a memory.
-        axes.axhline(mean, linestyle="--", linewidth=1, color=look["color"])
-        axes.plot(1.0, mean, transform=axes.get_yaxis_transform(), clip_on=False, markersize=6, **look)
+        axes.axhline(accuracy, linestyle="--", linewidth=1, color=look["color"])
+        axes.plot(1.0, accuracy, transform=axes.get_yaxis_transform(), clip_on=False, markersize=6, **look)
         return
     axes.errorbar(
-        summary.memory_bytes / 1000, mean, yerr=summary.spread or None, linestyle="none",
+        summary.memory_bytes / 1000, accuracy, yerr=summary.spread or None, linestyle="none",
         markersize=7, markeredgecolor="white", markeredgewidth=0.5, elinewidth=1, **look,
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ def markdown_overview(
         cells = [_cell(rows[label].get(name), notes[label].get(name, "")) for name in columns]
         lines.append(f"| {label} | {_kept(rows[label], columns)} | {' | '.join(cells)} |")
     if not_run:
-        lines += ["", f"Planned, and not run: {', '.join(sorted(not_run))}."]
+        lines += ["", f"Planned, and not run: {len(not_run)} more, which the full tables name."]
     if too_small:
         least = [f"{label} (at least {n_bytes:,})" for label, n_bytes in sorted(too_small.items())]
         lines += ["", f"n/a, too few bytes for one exemplar of each class: {', '.join(least)}."]

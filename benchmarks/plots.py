@@ -14,7 +14,7 @@ from benchmarks.confusions import plot_confusions, with_confusion
 from benchmarks.fronts import plot_fronts
 from benchmarks.matrices import plot_matrices
 from benchmarks.records import Record
-from benchmarks.summaries import Summary, summarise
+from benchmarks.summaries import Summary, best_first, summarise
 
 #: Below, an accuracy matrix says no more than the curves do.
 _FEWEST_EXPERIENCES = 4
@@ -33,8 +33,8 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         The files written.
     """
     all_summaries = summarise(records)
-    # A configuration looks the same in every figure.
-    looks = {label: style.look(number) for number, label in enumerate(sorted({s.label for s in all_summaries}))}
+    # A configuration looks the same in every figure, and the best have colours of their own.
+    looks = {label: style.look(number) for number, label in enumerate(best_first(all_summaries))}
     paths = plot_fronts(all_summaries, looks, folder)
     # Summaries come sorted by exactly these four.
     groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs))

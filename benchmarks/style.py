@@ -17,6 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 Look = dict[str, Any]
+# An axis on which more than the powers of ten have no room.
+_LONG = 300
 
 
 def look(number: int) -> Look:
@@ -40,9 +42,10 @@ def label(axes: Axes, x: str, y: str, title: str) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """Make the x axis logarithmic, with ticks at 1, 2, 5, 10, ... written out."""
+    """Make the x axis logarithmic, with ticks at 1, 2, 5, 10, ... written out, or at 1, 10, ... where it is long."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    lowest, highest = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if highest > _LONG * lowest else (1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

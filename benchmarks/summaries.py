@@ -88,6 +88,14 @@ def summarise(records: Iterable[Record]) -> list[Summary]:
     return sorted(summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs, s.final_accuracy))
 
 
+def best_first(summaries: Iterable[Summary]) -> list[str]:
+    """Return the labels in the order of their mean accuracy over the benchmarks that they were run on."""
+    of_label: dict[str, list[float]] = defaultdict(list)
+    for summary in summaries:
+        of_label[summary.label].append(summary.final_accuracy)
+    return sorted(of_label, key=lambda label: (-mean(of_label[label]), label))
+
+
 def label_of(record: Record) -> str:
     """Describe a run's strategy, with whatever tells its settings from the usual ones of its benchmark."""
     return describe_strategy(record["strategy"], record["settings"], record["benchmark"])
@@ -117,4 +125,5 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str) -> str:
 
 
 def _unusual(settings: Mapping[str, Any], usual: Mapping[str, Any], but: Sequence[str] = ()) -> list[str]:
-    return [f"{k}={v}" for k, v in settings.items() if k not in but and v != usual.get(k)]
+    # Records come with their entries sorted, plans in the order of the strategy's options: they are the same.
+    return [f"{k}={v}" for k, v in sorted(settings.items()) if k not in but and v != usual.get(k)]

@@ -111,4 +111,4 @@ def test_one_figure_of_bytes_with_all_benchmarks_at_their_usual_length(
     assert highest - lowest == pytest.approx(2 * 100 * 0.2 / 2**0.5), "a standard deviation up and down"
     assert sample_incremental.get_title(loc="left") == "Sample-Incremental, 11 speakers + 1"
     legend = [text.get_text() for text in drawn["bytes-SHD-merged.png"].legends[0].get_texts()]
-    assert legend == ["ewc", "naive", "replay", "the best for so many bytes"]
+    assert legend == ["ewc", "naive", "replay", "the best for so many bytes"], "best first"
