@@ -198,7 +198,11 @@ def test_runs_that_are_refused_are_no_failures_and_are_not_tried_again(
     assert "2 runs: 1 finished, 0 failed, 1 refused" in said
     assert "bic cannot run on sample_incremental" in said
     assert main(["sweep", str(path), *folders]) == 0
-    assert "2 runs, 1 of them have a record, 1 were refused (the table says why)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 runs, 1 of them have a record, 1 were refused (the table says why; --again tries them)" in said
+    assert "to do" not in said
+    assert main(["sweep", str(path), "--again", "--dry-run", *folders]) == 0
+    assert "1 to do" in capsys.readouterr().out
 
 
 def record_of(plan: Any, seconds: float, first_seconds: float) -> dict[str, Any]:
@@ -300,6 +304,26 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_recorded_twice(
     assert workers[0].poll() == -signal.SIGKILL
     assert lines[-1] == "4 runs: 4 finished, 0 failed\n"
     assert sum(" of 4" in line for line in lines) == 4
+    assert outcomes_in(tmp_path / "results") == outcomes_in(here)
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_ends_with_the_records_of_one_that_was_not(
+    small: str, folders: list[str], tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    assert main(["sweep", small, "--results", str(here), "--networks", str(tmp_path / "other networks")]) == 0
+
+    command = [sys.executable, "-m", "benchmarks", "sweep", small, *folders]
+    sweep = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert sweep.stdout is not None
+    for line in sweep.stdout:
+        if " of 4" in line:
+            sweep.send_signal(signal.SIGKILL)
+    assert sweep.wait() == -signal.SIGKILL
+    finished = outcomes_in(tmp_path / "results")
+    assert 1 <= len(finished) < 4
+    assert main(["sweep", small, *folders]) == 0
     assert outcomes_in(tmp_path / "results") == outcomes_in(here)
 
 
