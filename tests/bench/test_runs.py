@@ -36,12 +36,20 @@ BESIDE_EXEMPLARS = {
     "icarl": NETWORK_BYTES + 4 * (16 * 20 + 20) + 3 * 4 * 16 * 20,
     "cope": 4 * 20 * 20,
 }
-ON_ALL_BENCHMARKS = ("naive", "joint", "cumulative", "replay", "compressed_latent_replay")
+ON_PUBLISHED_BENCHMARKS = ("naive", "joint", "cumulative", "replay", "compressed_latent_replay")
+
+
+def _is_quick(benchmark: str, strategy: str) -> bool:
+    if benchmark == "split_classes":
+        return strategy == "naive"
+    return strategy in ON_PUBLISHED_BENCHMARKS or benchmark == "class_incremental"
+
+
 COMBINATIONS = [
     pytest.param(
         benchmark,
         strategy,
-        marks=() if strategy in ON_ALL_BENCHMARKS or benchmark == "class_incremental" else pytest.mark.slow,
+        marks=() if _is_quick(benchmark, strategy) else pytest.mark.slow,
     )
     for benchmark in benchmark_names()
     for strategy in strategy_names()

@@ -191,10 +191,9 @@ def test_rice_is_lossless_and_never_larger_than_bits_and_a_byte(data: st.DataObj
     assert codec.max_row_bytes == bound
     assert packed.shape[1] <= bound
     assert torch.equal(codec.decode(packed), latents)
-    # What it takes is known without coding it, but for bytes at its end that happen to be zero.
-    n_saved = rice_bytes(latents.to(torch.uint8)) - codec.row_bytes(packed)
-    assert (n_saved >= 0).all()
-    assert n_saved.sum() <= 2 * len(latents)
+    # What it takes at most is known without coding it; zero bytes at the end of a row need not be kept.
+    assert (rice_bytes(latents.to(torch.uint8)) >= codec.row_bytes(packed)).all()
+    assert (rice_bytes(latents.to(torch.uint8)) <= bound).all()
 
 
 @quick
