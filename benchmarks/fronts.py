@@ -31,14 +31,18 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
 def plot_fronts(summaries: Sequence[Summary], looks: Mapping[str, style.Look], folder: Path) -> list[Path]:
     """Draw one figure for each data set and split: a panel for each benchmark, at its usual length of training.
 
+    Where nothing was trained for as long as usual, whatever there is.
+
     Returns:
         The files written.
     """
     paths = []
-    usual = sorted((s for s in summaries if s.is_usual_length), key=lambda s: (s.data_name, s.split, s.benchmark))
-    for (data_name, split), members in groupby(usual, lambda s: (s.data_name, s.split)):
+    in_order = sorted(summaries, key=lambda s: (s.data_name, s.split, s.benchmark))
+    for (data_name, split), members in groupby(in_order, lambda s: (s.data_name, s.split)):
+        of_figure = list(members)
+        usual = [summary for summary in of_figure if summary.is_usual_length]
         path = folder / f"bytes-{data_name}-{split}.png"
-        paths.append(_plot_panels(list(members), looks, f"{data_name}, {split} split", path))
+        paths.append(_plot_panels(usual or of_figure, looks, f"{data_name}, {split} split", path))
     return paths
 
 

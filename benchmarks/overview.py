@@ -45,7 +45,9 @@ def markdown_overview(
     notes: dict[str, dict[str, str]] = defaultdict(dict)
     for plan in plans:
         if (plan.data, plan.stream["split"], plan.quick, plan.evaluate_on) == (data, split, False, "test"):
-            notes[describe_strategy(plan.strategy, plan.settings, plan.benchmark)][plan.benchmark] = "not run"
+            notes[describe_strategy(plan.strategy, plan.settings, plan.benchmark, plan.data)][plan.benchmark] = (
+                "not run"
+            )
     least_bytes: dict[str, int] = {}
     for refusal in refusals:
         if (refusal.data_name, refusal.split) in {(record["data_name"], record["split"]) for record in wanted}:

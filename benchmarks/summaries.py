@@ -98,14 +98,15 @@ def best_first(summaries: Iterable[Summary]) -> list[str]:
 
 def label_of(record: Record) -> str:
     """Describe a run's strategy, with whatever tells its settings from the usual ones of its benchmark."""
-    return describe_strategy(record["strategy"], record["settings"], record["benchmark"])
+    return describe_strategy(record["strategy"], record["settings"], record["benchmark"], record["data"])
 
 
-def describe_strategy(strategy: str, settings: Settings, benchmark: str) -> str:
+def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: str = "shd") -> str:
     """Describe a strategy under some settings on a benchmark, as `label_of` does.
 
     Its name, where it keeps what under which code, other options than its defaults, the pooling in the path, and
-    whatever of stream, network and training is not as usual; but for epochs, which tables are divided by.
+    whatever of stream, network and training is not as usual; but for epochs, which tables are divided by. On generated
+    data nothing is usual.
     """
     options, network = settings["options"], settings["network"]
     parts = [str(options[name]) for name in ("after", "memory") if name in options]
@@ -115,11 +116,12 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str) -> str:
     parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
     if "kernel" in network:
         parts.append(f"kernel {network['kernel']}")
-    usual = find_benchmark(benchmark)
-    parts += _unusual(network, usual.network, but=("time_pooling", "kernel"))
-    parts += _unusual(settings["training"], asdict(usual.training), but=("first_epochs", "epochs"))
-    # Of the stream only what the benchmark itself sets: sizes of generated data and the like are said elsewhere.
-    parts += _unusual({k: v for k, v in settings["stream"].items() if k in usual.stream}, usual.stream)
+    if data == "shd":
+        usual = find_benchmark(benchmark)
+        parts += _unusual(network, usual.network, but=("time_pooling", "kernel"))
+        parts += _unusual(settings["training"], asdict(usual.training), but=("first_epochs", "epochs"))
+        # Of the stream only what the benchmark itself sets; the split is said elsewhere.
+        parts += _unusual({k: v for k, v in settings["stream"].items() if k in usual.stream}, usual.stream)
     name = strategy.replace("_", " ")
     return f"{name} ({', '.join(parts)})" if parts else name
 

@@ -63,7 +63,7 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
         if not plan.quick and plan.evaluate_on == "test":
             data_name = data_names.get(plan.data, plan.data)
             place = _Place(plan.benchmark, data_name, plan.stream["split"], _epochs_of(plan.settings))
-            planned[place][describe_strategy(plan.strategy, plan.settings, plan.benchmark)].add(plan.seed)
+            planned[place][describe_strategy(plan.strategy, plan.settings, plan.benchmark, plan.data)].add(plan.seed)
     places = sorted(place for place in {*summaries, *planned} if place.benchmark in benchmark_names())
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
 
