@@ -49,8 +49,9 @@ def markdown_overview(
                 "not run"
             )
     least_bytes: dict[str, int] = {}
+    data_names = {record["data_name"] for record in wanted}
     for refusal in refusals:
-        if (refusal.data_name, refusal.split) in {(record["data_name"], record["split"]) for record in wanted}:
+        if refusal.data_name in data_names and refusal.split == split:
             label = describe_strategy(refusal.strategy, refusal.settings, refusal.benchmark)
             notes[label][refusal.benchmark] = "n/a" if refusal.least_bytes else "cannot"
             if refusal.least_bytes:

@@ -34,8 +34,7 @@ class Summary:
     @property
     def epochs(self) -> tuple[int, int]:
         """Epochs on the first experience and on each later one."""
-        training = self.records[0]["settings"]["training"]
-        return training["first_epochs"], training["epochs"]
+        return epochs_of(self.records[0]["settings"])
 
     @property
     def keeps_memory(self) -> bool:
@@ -45,7 +44,7 @@ class Summary:
     def percent(self, values: Iterable[float]) -> str:
         """Write accuracies 0..1 of the seeds in percent, with the standard deviation where there are several."""
         percents = [100 * value for value in values]
-        spread = f" ± {stdev(percents):.1f}" if len(percents) > 1 else ""
+        spread = f" ± {_spread(percents):.1f}" if len(percents) > 1 else ""
         return f"{mean(percents):.1f}{spread}"
 
     @property
@@ -62,8 +61,7 @@ class Summary:
     @property
     def spread(self) -> float:
         """Standard deviation of the final accuracy over seeds, in percent; 0 for one seed."""
-        percents = [100 * record["final_accuracy"] for record in self.records]
-        return stdev(percents) if len(percents) > 1 else 0.0
+        return _spread([100 * record["final_accuracy"] for record in self.records])
 
     @property
     def memory_bytes(self) -> float:
@@ -94,6 +92,12 @@ def best_first(summaries: Iterable[Summary]) -> list[str]:
     for summary in summaries:
         of_label[summary.label].append(summary.final_accuracy)
     return sorted(of_label, key=lambda label: (-mean(of_label[label]), label))
+
+
+def epochs_of(settings: Settings) -> tuple[int, int]:
+    """Return the epochs on the first experience and on each later one."""
+    training = settings["training"]
+    return training["first_epochs"], training["epochs"]
 
 
 def label_of(record: Record) -> str:
@@ -129,3 +133,8 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: s
 def _unusual(settings: Mapping[str, Any], usual: Mapping[str, Any], but: Sequence[str] = ()) -> list[str]:
     # Records come with their entries sorted, plans in the order of the strategy's options: they are the same.
     return [f"{k}={v}" for k, v in sorted(settings.items()) if k not in but and v != usual.get(k)]
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Return the standard deviation, 0 of a single value."""
+    return stdev(values) if len(values) > 1 else 0.0

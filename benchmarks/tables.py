@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from avalanche_snn.evaluation import forgetting
 from benchmarks.catalogue import benchmark_names, find_benchmark
 from benchmarks.choice_table import BEGIN as CHOICES_BEGIN
 from benchmarks.choice_table import END as CHOICES_END
@@ -15,8 +16,8 @@ from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
 from benchmarks.overview import END as OVERVIEW_END
 from benchmarks.records import Record
 from benchmarks.refusals import Refusal
-from benchmarks.settings import RunPlan, Settings
-from benchmarks.summaries import Summary, describe_strategy, summarise
+from benchmarks.settings import RunPlan
+from benchmarks.summaries import Summary, describe_strategy, epochs_of, summarise
 
 BEGIN = "<!-- results: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
 END = "<!-- end of results -->"
@@ -55,14 +56,14 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
         summaries[place].append(summary)
     refused: dict[_Place, list[Refusal]] = defaultdict(list)
     for refusal in refusals:
-        place = _Place(refusal.benchmark, refusal.data_name, refusal.split, _epochs_of(refusal.settings))
+        place = _Place(refusal.benchmark, refusal.data_name, refusal.split, epochs_of(refusal.settings))
         refused[place].append(refusal)
     planned: dict[_Place, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     data_names = {record["data"]: record["data_name"] for record in records}
     for plan in plans:
         if not plan.quick and plan.evaluate_on == "test":
             data_name = data_names.get(plan.data, plan.data)
-            place = _Place(plan.benchmark, data_name, plan.stream["split"], _epochs_of(plan.settings))
+            place = _Place(plan.benchmark, data_name, plan.stream["split"], epochs_of(plan.settings))
             planned[place][describe_strategy(plan.strategy, plan.settings, plan.benchmark, plan.data)].add(plan.seed)
     places = sorted(place for place in {*summaries, *planned} if place.benchmark in benchmark_names())
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
@@ -122,18 +123,13 @@ def _table(
     return "\n".join(lines)
 
 
-def _epochs_of(settings: Settings) -> tuple[int, int]:
-    training = settings["training"]
-    return training["first_epochs"], training["epochs"]
-
-
 def _row(summary: Summary, planned_seeds: set[int]) -> str:
     records = summary.records
     steps = [record["training_steps"] for record in records if "training_steps" in record]
     cells = [
         summary.percent(record["final_accuracy"] for record in records),
         summary.percent(mean(record["seen_accuracy"]) for record in records),
-        summary.percent(_forgetting(record["accuracy_matrix"]) for record in records) if summary.keeps_memory else "",
+        summary.percent(forgetting(record["accuracy_matrix"]) for record in records) if summary.keeps_memory else "",
         summary.percent(record["accuracy_matrix"][-1][0] for record in records),
         summary.percent(record["accuracy_matrix"][-1][-1] for record in records),
         f"{summary.memory_bytes:,.0f}" if summary.keeps_memory else "all data",
@@ -148,9 +144,3 @@ def _row(summary: Summary, planned_seeds: set[int]) -> str:
 
 def _short_row(label: str, figure: str, last: str = "") -> str:
     return f"| {label} | {figure} |{' |' * (_N_COLUMNS - 3)}{last} |"
-
-
-def _forgetting(matrix: Sequence[Sequence[float]]) -> float:
-    """Return what was lost at the end of the best accuracy on each experience but the last, in the mean, 0..1."""
-    n_before = len(matrix) - 1
-    return mean(max(row[j] for row in matrix[j:]) - matrix[-1][j] for j in range(n_before)) if n_before else 0.0
