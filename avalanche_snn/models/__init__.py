@@ -2,8 +2,22 @@
 
 from avalanche_snn.models.cuttable import INPUT, CuttableSequential
 from avalanche_snn.models.cutting import cut
+from avalanche_snn.models.delays import DelayedCopies
+from avalanche_snn.models.named import MODELS, NamedModel, make_model, model_settings
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
 from avalanche_snn.models.recurrent import RecurrentSNN
 
-__all__ = ["INPUT", "CuttableSequential", "LeakyReadout", "RecurrentSNN", "TimePooling", "cut"]
+__all__ = [
+    "INPUT",
+    "MODELS",
+    "CuttableSequential",
+    "DelayedCopies",
+    "LeakyReadout",
+    "NamedModel",
+    "RecurrentSNN",
+    "TimePooling",
+    "cut",
+    "make_model",
+    "model_settings",
+]

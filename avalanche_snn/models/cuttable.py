@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from avalanche_snn.models.cutting import front_length
+from avalanche_snn.models.delays import DelayedCopies
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.neurons import SpikingLayer
 from avalanche_snn.spikes import is_packed_batch, pack, planes_for, unpack
@@ -204,15 +205,14 @@ class CuttableSequential(nn.Sequential):
                 raise ValueError(
                     f"Packed latents {list(batch.shape)} came, but this network is not cut: call cut(after, example)."
                 )
-            # A spiking layer reads spike counts of any dtype; bytes are read the fastest.
-            counts = isinstance(self[self._require_cut()], SpikingLayer) and batch.shape[-1] <= _BITS_OF_A_BYTE
+            counts = _take_counts(self._layers()[self._require_cut() :]) and batch.shape[-1] <= _BITS_OF_A_BYTE
             return self.back(self._unpacked(batch, torch.uint8) if counts else self.decode(batch))
         if self._front_frozen:
             with torch.no_grad():
                 latents = self._run_front(batch)
             # In memory as decoded latents are: dropout and sums behind the cut then come out the same, bit for bit.
             return self.back(latents.contiguous())
-        return _through(self._layers(), self._as_input(batch))
+        return _through(self._layers(), self._as_input(batch, self._layers()))
 
     def _layers(self) -> list[nn.Module]:
         return list(self._modules.values())
@@ -221,11 +221,11 @@ class CuttableSequential(nn.Sequential):
         return self._layers()[: self._require_cut()]
 
     def _run_front(self, rasters: Tensor) -> Tensor:
-        return _through(self._front_layers(), self._as_input(rasters))
+        return _through(self._front_layers(), self._as_input(rasters, self._front_layers()))
 
-    def _as_input(self, rasters: Tensor) -> Tensor:
-        """Rasters as the first layer takes them: a spiking layer reads spike counts of any dtype faster than floats."""
-        return rasters if isinstance(self[0], SpikingLayer) else rasters.to(self._dtype())
+    def _as_input(self, rasters: Tensor, layers: Iterable[nn.Module]) -> Tensor:
+        """Rasters as the first of the layers takes them."""
+        return rasters if _take_counts(layers) else rasters.to(self._dtype())
 
     def _require_cut(self) -> int:
         if self._front_length is None:
@@ -239,6 +239,8 @@ class CuttableSequential(nn.Sequential):
         """Return the largest count that known layers at the end of the front can put out, None where unknown."""
         largest = 1
         for layer in reversed(self._front_layers()):
+            if isinstance(layer, DelayedCopies):
+                continue
             if not isinstance(layer, TimePooling):
                 return largest
             if layer.mode == "count":
@@ -258,6 +260,14 @@ class CuttableSequential(nn.Sequential):
                 f"{_LARGEST_COUNT_OF_UNKNOWN_LAYERS}), but values from {latents.min().item():g} to "
                 f"{latents.max().item():g} came: cut after a spiking layer."
             )
+
+
+def _take_counts(layers: Iterable[nn.Module]) -> bool:
+    """Whether layers in a row take spike counts of any dtype, of which bytes are read the fastest.
+
+    A spiking layer does; delayed copies ahead of one hand on the dtype that they get.
+    """
+    return isinstance(next((layer for layer in layers if not isinstance(layer, DelayedCopies)), None), SpikingLayer)
 
 
 def _through(layers: Iterable[nn.Module], values: Tensor) -> Tensor:

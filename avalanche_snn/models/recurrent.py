@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from avalanche_snn.models.cuttable import CuttableSequential
+from avalanche_snn.models.delays import DelayedCopies
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
 from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, SpikingLayer, Synaptic
@@ -31,8 +32,8 @@ class RecurrentSNN(CuttableSequential):
     beta = exp(-1/10), threshold 1, reset to zero, surrogate 1 / (100 |x| + 1)^2, maximum over time; the paper's
     log-softmax with negative log-likelihood is `torch.nn.CrossEntropyLoss` on these logits.
 
-    Children, by the names that a cut goes by: `hidden1`, `hidden2`, ..., each followed by its `hidden1_pooling` where
-    time pooling was asked for, then `readout`.
+    Children, by the names that a cut goes by: `hidden1`, `hidden2`, ..., each behind its `hidden1_delays` where delays
+    were asked for and followed by its `hidden1_pooling` where time pooling was, then `readout`.
 
     Args:
         n_inputs: C, input channels.
@@ -42,11 +43,15 @@ class RecurrentSNN(CuttableSequential):
             paper has reset="subtract" and surrogate="box/1"), or a callable `(n_inputs, n_outputs) -> nn.Module` that
             maps `[B, T, n_inputs]` to spikes `[B, T, n_outputs]` and brings its own constants: `recurrent`,
             `threshold`, `reset`, `surrogate`, `kernel` then play no part.
-        recurrent: connect each hidden layer to itself.
+        recurrent: connect each hidden layer to itself; one for all of them, or one for each, as in `(False, True)`.
         batch_norm: normalise the input currents of the hidden layers, as Bittar & Garner (2022) do for their networks.
         dropout: share of the spikes that training drops behind each hidden layer (and its pooling), 0..1; layers
             `hidden1_dropout`, ... A frozen front ends ahead of it: it is the back that drops spikes.
         time_pooling: hidden layers to pool over time, as in `{"hidden2": "any/5"}`; what follows runs on fewer steps.
+        delays: time steps by which copies of what comes into a hidden layer are late, as in
+            `{"hidden1": (0, 4, 8, 12)}`: the layer sees several moments at once, and has as many times the inputs
+            (see `DelayedCopies`). They belong to the layer that they stand ahead of: after a cut behind `hidden1`, it
+            is the back that copies for `hidden2`, and latents are held without copies.
         readout: `"max"` or `"mean"` over time.
         surrogate: gradient of the spikes, see `avalanche_snn.neurons.surrogates`.
         alpha: decay of synaptic currents in one step, hidden layers (`"delayed_synaptic"`, `"synaptic"`) and readout.
@@ -62,8 +67,9 @@ class RecurrentSNN(CuttableSequential):
             None draws from torch's generator.
 
     Raises:
-        ValueError: an unknown neuron, readout, surrogate, reset or kernel; a pooling of a layer that is not there;
-            no hidden layer; sizes below 1; a dropout outside 0..1; `save_memory` with `batch_norm`.
+        ValueError: an unknown neuron, readout, surrogate, reset or kernel; a pooling or delays of a layer that is not
+            there; delays that are none, negative or repeated; no hidden layer; `recurrent` for another number of
+            layers; sizes below 1; a dropout outside 0..1; `save_memory` with `batch_norm`.
     """
 
     def __init__(
@@ -73,10 +79,11 @@ class RecurrentSNN(CuttableSequential):
         n_classes: int = 20,
         *,
         neuron: str | NeuronFactory = "delayed_synaptic",
-        recurrent: bool = True,
+        recurrent: bool | Sequence[bool] = True,
         batch_norm: bool = False,
         dropout: float = 0.0,
         time_pooling: Mapping[str, str] | None = None,
+        delays: Mapping[str, Sequence[int]] | None = None,
         readout: str = "max",
         surrogate: str = "fast_sigmoid/100",
         alpha: float = ALPHA,
@@ -94,30 +101,37 @@ class RecurrentSNN(CuttableSequential):
                 "RecurrentSNN: save_memory=True takes a minibatch apart, batch_norm=True needs it whole: choose one"
             )
         names = [f"hidden{number}" for number in range(1, len(hidden) + 1)]
-        pooling = dict(time_pooling or {})
-        for name in pooling:
-            if name not in names:
-                raise ValueError(f"time_pooling: there is no hidden layer {name!r}; the layers are {', '.join(names)}")
+        pooling, delayed = dict(time_pooling or {}), dict(delays or {})
+        _check_layers("time_pooling", pooling, names)
+        _check_layers("delays", delayed, names)
+        loops = _one_for_each(recurrent, len(hidden))
         if isinstance(neuron, str):
-            make_layer = _named_neuron(
-                neuron,
-                alpha=alpha,
-                beta=beta,
-                recurrent=recurrent,
-                batch_norm=batch_norm,
-                threshold=threshold,
-                reset=reset,
-                surrogate=surrogate,
-                kernel=kernel,
-            )
+            make_layers = [
+                _named_neuron(
+                    neuron,
+                    alpha=alpha,
+                    beta=beta,
+                    recurrent=loop,
+                    batch_norm=batch_norm,
+                    threshold=threshold,
+                    reset=reset,
+                    surrogate=surrogate,
+                    kernel=kernel,
+                )
+                for loop in loops
+            ]
         else:
-            make_layer = neuron
+            make_layers = [neuron] * len(hidden)
         children: OrderedDict[str, nn.Module] = OrderedDict()
         with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
             if seed is not None:
                 torch.manual_seed(seed)
-            for name, fan_in, width in zip(names, (n_inputs, *hidden[:-1]), hidden, strict=True):
-                children[name] = make_layer(fan_in, width)
+            for name, fan_in, width, make_layer in zip(
+                names, (n_inputs, *hidden[:-1]), hidden, make_layers, strict=True
+            ):
+                if name in delayed:
+                    children[f"{name}_delays"] = DelayedCopies(delayed[name])
+                children[name] = make_layer(fan_in * len(delayed.get(name, (0,))), width)
                 if name in pooling:
                     children[f"{name}_pooling"] = TimePooling.from_spec(pooling[name])
                 if dropout:
@@ -138,6 +152,23 @@ class RecurrentSNN(CuttableSequential):
         if not (self.save_memory and torch.is_grad_enabled()) or len(batch) <= _SAMPLES_AT_A_TIME:
             return super().forward(batch)
         return torch.cat([super(RecurrentSNN, self).forward(part) for part in torch.split(batch, _SAMPLES_AT_A_TIME)])
+
+
+def _check_layers(argument: str, given: Iterable[str], names: Sequence[str]) -> None:
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{argument}: there is no hidden layer {name!r}; the layers are {', '.join(names)}")
+
+
+def _one_for_each(recurrent: bool | Sequence[bool], n_layers: int) -> Sequence[bool]:
+    if not isinstance(recurrent, Sequence):
+        return [recurrent] * n_layers
+    if len(recurrent) != n_layers or not all(isinstance(loop, bool) for loop in recurrent):
+        raise ValueError(
+            f"recurrent: wanted True or False, or one of them for each of the {n_layers} hidden layers, "
+            f"came {recurrent!r}"
+        )
+    return recurrent
 
 
 def _named_neuron(name: str, *, alpha: float, beta: float, **constants: Any) -> NeuronFactory:

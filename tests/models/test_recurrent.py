@@ -114,6 +114,25 @@ def test_a_callable_makes_the_layers() -> None:
     assert model(rasters()).shape == (6, 4)
 
 
+def test_each_hidden_layer_can_be_recurrent_or_not() -> None:
+    for recurrent, expected in (
+        (True, [True, True, True]),
+        (False, [False, False, False]),
+        ((False, True, False), [False, True, False]),
+        ([True, False, True], [True, False, True]),
+    ):
+        model = RecurrentSNN(30, (8, 6, 5), 4, recurrent=recurrent)
+        layers = [model.get_submodule(name) for name in ("hidden1", "hidden2", "hidden3")]
+        assert [layer.recurrent_weight is not None for layer in layers] == expected
+        assert model(rasters()).shape == (6, 4)
+
+
+@pytest.mark.parametrize("recurrent", [(), (True,), (True, False, True), (1, 0), "no", ("yes", "no")])
+def test_recurrence_of_another_number_of_layers_is_refused(recurrent: object) -> None:
+    with pytest.raises(ValueError, match="recurrent: wanted True or False, or one of them for each of the 2 hidden"):
+        small(recurrent=recurrent)
+
+
 def test_one_hidden_layer_is_enough_and_none_is_not() -> None:
     model = RecurrentSNN(30, (8,), 4)
     assert [name for name, _ in model.named_children()] == ["hidden1", "readout"]
@@ -209,6 +228,21 @@ def test_a_seed_fixes_the_weights_and_leaves_the_generator_alone() -> None:
     for name, parameter in first.state_dict().items():
         assert torch.equal(parameter, second.state_dict()[name])
         assert not torch.equal(parameter, other.state_dict()[name])
+
+
+def test_a_seed_draws_the_layers_from_the_first_to_the_last() -> None:
+    """Seeds in records of runs stand for these weights."""
+    torch.manual_seed(3)
+    layers = {
+        "hidden1": Leaky(30, 8, recurrent=True),
+        "hidden2": Leaky(8, 6, recurrent=True),
+        "readout": LeakyReadout(6, 4),
+    }
+    expected = {f"{name}.{key}": tensor for name, layer in layers.items() for key, tensor in layer.state_dict().items()}
+    found = RecurrentSNN(30, (8, 6), 4, neuron="leaky", time_pooling={"hidden1": "any/5"}, dropout=0.1, seed=3)
+    assert list(found.state_dict()) == list(expected)
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, expected[name])
 
 
 def test_copies_pickles_and_repeated_evaluation_give_the_same_logits() -> None:
