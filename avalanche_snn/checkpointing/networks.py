@@ -12,7 +12,14 @@ from avalanche_snn.checkpointing.plain import plain_copy
 from avalanche_snn.models import CuttableSequential
 
 # What a cut leaves in a network besides tensors.
-_CUT = ("_front_length", "_front_frozen", "_n_latent_time_steps", "_n_latent_features", "_n_latent_planes")
+_CUT = (
+    "_front_length",
+    "_front_frozen",
+    "_statistics_still",
+    "_n_latent_time_steps",
+    "_n_latent_features",
+    "_n_latent_planes",
+)
 # Avalanche's classifier by the nearest mean has no place for its means until there are some.
 _MEANS = ("class_means", "class_means_dict", "max_class")
 

@@ -39,6 +39,7 @@ class CuttableSequential(nn.Sequential):
         super().__init__(*args)
         self._front_length: int | None = None
         self._front_frozen = False
+        self._statistics_still = False
         self._n_latent_time_steps = 0
         self._n_latent_features = 0
         self._n_latent_planes = 1
@@ -122,7 +123,7 @@ class CuttableSequential(nn.Sequential):
 
     def front(self, rasters: Tensor) -> Tensor:
         """Put rasters `[B, T, C]` through the front alone -> latents `[B, T', H]`, in evaluation mode, no gradient."""
-        modes = [(module, module.training) for layer in self._front_layers() for module in layer.modules()]
+        modes = [(module, module.training) for layer in self.front_layers() for module in layer.modules()]
         for module, _ in modes:
             module.training = False
         try:
@@ -169,7 +170,7 @@ class CuttableSequential(nn.Sequential):
 
     def freeze_front(self) -> None:
         """Freeze the front: no gradient, and evaluation mode (still batch statistics, no dropout) from now on."""
-        for layer in self._front_layers():
+        for layer in self.front_layers():
             for parameter in layer.parameters():
                 parameter.requires_grad_(False)
                 # Weight decay and momentum move whatever still has a gradient.
@@ -186,11 +187,23 @@ class CuttableSequential(nn.Sequential):
             if name.split(".", maxsplit=1)[0] in names
         }
 
+    def hold_statistics(self) -> None:
+        """Let the statistics of all batch normalisation stand still from now on; its weights are trained as ever.
+
+        In minibatches of few new samples and many replays, statistics are those of the mixture, not of the data.
+        """
+        self._statistics_still = True
+        self.train(self.training)
+
     def train(self, mode: bool = True) -> CuttableSequential:
-        """Set training mode; a frozen front stays in evaluation mode."""
+        """Set training mode; a frozen front stays in evaluation mode, and so do statistics that are held."""
         super().train(mode)
+        if self._statistics_still:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._NormBase):
+                    module.eval()
         if self._front_frozen:
-            for layer in self._front_layers():
+            for layer in self.front_layers():
                 layer.eval()
         return self
 
@@ -217,11 +230,16 @@ class CuttableSequential(nn.Sequential):
     def _layers(self) -> list[nn.Module]:
         return list(self._modules.values())
 
-    def _front_layers(self) -> list[nn.Module]:
+    def front_layers(self) -> list[nn.Module]:
+        """Return the layers of the front, in order.
+
+        Raises:
+            ValueError: the network is not cut yet.
+        """
         return self._layers()[: self._require_cut()]
 
     def _run_front(self, rasters: Tensor) -> Tensor:
-        return _through(self._front_layers(), self._as_input(rasters, self._front_layers()))
+        return _through(self.front_layers(), self._as_input(rasters, self.front_layers()))
 
     def _as_input(self, rasters: Tensor, layers: Iterable[nn.Module]) -> Tensor:
         """Rasters as the first of the layers takes them."""
@@ -238,7 +256,7 @@ class CuttableSequential(nn.Sequential):
     def _largest_count_by_design(self) -> int | None:
         """Return the largest count that known layers at the end of the front can put out, None where unknown."""
         largest = 1
-        for layer in reversed(self._front_layers()):
+        for layer in reversed(self.front_layers()):
             if isinstance(layer, DelayedCopies):
                 continue
             if not isinstance(layer, TimePooling):

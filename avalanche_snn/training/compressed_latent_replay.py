@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import OrderedDict
 from functools import partial
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.models import INPUT, CuttableSequential
 from avalanche_snn.spikes import make_codec
+from avalanche_snn.training.distillation import Teacher
 from avalanche_snn.training.er_ace import join_buffer
 from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
 from avalanche_snn.training.frozen_front import FrozenFront
@@ -54,15 +56,21 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             "any/10/middle" and "count/10" pool windows of time steps (the paper's codes).
         selection: which samples are kept: "random" (a reservoir) or "herding".
         replay_share: "balanced", or the fraction of a minibatch that replays make up, above 0 and below 1.
+        distillation: weight of a loss that keeps the logits of old classes as they were before the experience, on new
+            samples and replays alike (see `avalanche_snn.training.distillation`); 0 for none. Not in the first one.
+        temperature: by which logits are divided in that loss, above 0.
+        still_statistics: let the statistics of batch normalisation stand still after the first experience, in the back
+            too; a network that is evaluated with other statistics than it is trained with is another one, above all
+            beside a teacher.
         seed: of the plugin's own random generator; the global one is never drawn from.
 
     Raises:
         TypeError: `memory` is neither a string nor an int, or `replay_share` neither a string nor a number. In
             training: a model that is no sequence of named layers.
-        ValueError: a bad memory size, code, selection or share. In training: a layer that is not there, latents that
-            are not spikes or spike counts, or a budget too small for one exemplar of each class, with the least that
-            works; all of these before the experience is trained, but for the latents' bytes under "rice", which show
-            when the front has been trained.
+        ValueError: a bad memory size, code, selection, share, weight or temperature. In training: a layer that is not
+            there, latents that are not spikes or spike counts, or a budget too small for one exemplar of each class,
+            with the least that works; all of these before the experience is trained, but for the latents' bytes under
+            "rice", which show when the front has been trained.
     """
 
     def __init__(
@@ -73,6 +81,9 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         *,
         selection: str = "random",
         replay_share: float | str = BALANCED,
+        distillation: float = 0.0,
+        temperature: float = 2.0,
+        still_statistics: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -82,11 +93,18 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             raise ValueError(f"replay_share must be {BALANCED!r} or a fraction, but {replay_share!r} came.")
         if not isinstance(replay_share, str) and not 0 < replay_share < 1:
             raise ValueError(f"replay_share must lie above 0 and below 1, but {replay_share!r} came.")
+        if not (math.isfinite(distillation) and distillation >= 0):
+            raise ValueError(f"distillation must be a weight of 0 or more, but {distillation!r} came.")
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must lie above 0, but {temperature!r} came.")
         make_codec(codec, n_time_steps=2**16, n_features=1)  # a bad spec should not wait for the first experience
         self.cut_after = after
         self.budget = parse_memory_size(memory)
         self.codec = codec
         self.replay_share = replay_share
+        self.distillation = float(distillation)
+        self.temperature = float(temperature)
+        self.still_statistics = still_statistics
         self._generator = torch.Generator().manual_seed(seed)
         self._selection = make_selection(selection, self._generator)
         self._memory: ExemplarMemory | None = None
@@ -97,6 +115,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self._front: FrozenFront | None = None
         self._plan: ReplayPlan | None = None
         self._replays: Replays | None = None
+        self._teacher: Teacher | None = None
+        self._classes_seen: set[int] = set()
 
     @property
     def memory(self) -> ExemplarMemory:
@@ -118,9 +138,9 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
     def working_bytes(self) -> int:
         """Bytes held at this moment that exist only while training.
 
-        Cached latents, restored exemplars, and the copy of the frozen front.
+        Cached latents, restored exemplars, the copy of the frozen front, and the teacher of a distillation.
         """
-        held = sum(part.nbytes for part in (self._front, self._replays) if part is not None)
+        held = sum(part.nbytes for part in (self._front, self._replays, self._teacher) if part is not None)
         return held + sum(cache.memory_bytes for cache in self._caches)
 
     @property
@@ -132,6 +152,9 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             "codec": self.codec,
             "selection": type(self._selection).__name__,
             "replay_share": self.replay_share,
+            "distillation": self.distillation,
+            "temperature": self.temperature,
+            "still_statistics": self.still_statistics,
             "seed": self._generator.initial_seed(),
         }
 
@@ -142,12 +165,14 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             "generator": self._generator.get_state(),
             "memory": None if self._memory is None else self._memory.state_dict(),
             "owed": 0.0 if self._plan is None else self._plan.owed,
+            "classes": sorted(self._classes_seen),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take a state over; what lasts as long as an experience is computed anew, from the same numbers."""
         self._n_experiences = state["n_experiences"]
         self._generator.set_state(state["generator"])
+        self._classes_seen = set(state["classes"])
         if state["memory"] is None:
             self._memory = None
         else:
@@ -200,6 +225,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         if self.cut_after != INPUT and self._n_experiences > 0:
             self._fill_caches(strategy)
             self._front = FrozenFront(strategy.model)
+        if self.distillation and self._n_experiences > 0:
+            self._teacher = Teacher(strategy.model, self._classes_seen)
         n_samples = strategy.train_mb_size
         if len(self.memory) > 0:
             self._plan = ReplayPlan(self.memory.n_seen, _labels_of(strategy.experience.dataset)[0], self.replay_share)
@@ -228,20 +255,28 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
                 strategy.mbatch = add_replays(strategy.mbatch)
         type(strategy)._before_training_iteration(strategy, **kwargs)
 
+    def before_backward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Add the distillation to the loss."""
+        if self._teacher is not None:
+            strategy.loss += self.distillation * self._teacher.loss(strategy.mb_x, strategy.mb_output, self.temperature)
+
     def _after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Freeze the front after the first experience, and offer the experience's samples to the memory."""
         self._put_front_back(strategy)
         if self.cut_after != INPUT and self._n_experiences == 0:
             strategy.model.freeze_front()
+            if self.still_statistics:
+                strategy.model.hold_statistics()
             self._fill_caches(strategy)
         if self.budget != 0:
             self._remember(strategy)
+        self._classes_seen.update(_labels_of(strategy.experience.dataset)[0])
         self._n_experiences += 1
         type(strategy)._after_training_exp(strategy, **kwargs)
         self._forget_experience()
 
     def _forget_experience(self) -> None:
-        self._cache, self._plan, self._replays, self._front = None, None, None, None
+        self._cache, self._plan, self._replays, self._front, self._teacher = None, None, None, None, None
 
     def _adopt_model(self, strategy: Any) -> None:
         model = strategy.model
