@@ -15,6 +15,7 @@ from avalanche_snn.neurons.kernels import KERNELS
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.choice_table import markdown_choices
 from benchmarks.choices import CHOSEN, read_choices
+from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.demo import demo
 from benchmarks.gallery import make_gallery, plot_galleries
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
@@ -108,6 +109,7 @@ def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
         training={name: value for name, value in training.items() if value is not None},
         validation=parsed.validation,
         quick=parsed.quick,
+        configuration=parsed.configuration,
     )
     for name in options:
         without = [strategy for strategy in parsed.strategy if name not in options_of(strategy)]
@@ -213,6 +215,9 @@ def _add_run(commands: _Commands) -> None:
     run.add_argument("--split", choices=("merged", "official"), default="merged")
     run.add_argument(
         "--quick", action="store_true", help="a small network, coarse rasters, few epochs: to try things out"
+    )
+    run.add_argument(
+        "--configuration", choices=CONFIGURATIONS, help="network, training and options that belong together, by name"
     )
     run.add_argument("--memory", nargs="+", help='budgets of the memory, like "160 kB"; for strategies that have one')
     run.add_argument("--codec", help="how the memory stores exemplars: bits, rice, any/10, any/10/middle, count/10")

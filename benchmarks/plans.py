@@ -10,6 +10,7 @@ from typing import Any
 from avalanche_snn.training import format_memory_size, parse_memory_size
 from benchmarks.catalogue import find_benchmark, options_of, parse_option
 from benchmarks.choices import CHOSEN, chosen_options
+from benchmarks.configurations import find_configuration
 from benchmarks.settings import RunPlan
 
 QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
@@ -33,17 +34,22 @@ def make_plan(
     training: dict[str, Any] | None = None,
     validation: float = 0.0,
     quick: bool = False,
+    configuration: str | None = None,
 ) -> RunPlan:
     """Complete the settings of a run with those of its benchmark and the defaults of its strategy.
+
+    A configuration has settings of its own, which come before those of the benchmark and after those that are given.
 
     A kernel is a setting only where it is named: otherwise each machine takes its fastest, and the record says which.
     Options that are not given are those that were chosen on validation data, if any were. Values of options may be text
     as it was typed.
 
     Raises:
-        ValueError: no such benchmark, strategy or data, or an option that the strategy does not have or not take.
+        ValueError: no such benchmark, strategy, data or configuration, or an option that the strategy does not have or
+            not take.
     """
     chosen = find_benchmark(benchmark)
+    usual = find_configuration(configuration)
     if data not in chosen.build:
         raise ValueError(f"Benchmark {benchmark!r} runs on {', '.join(chosen.build)}, but {data!r} came.")
     own = options_of(strategy)
@@ -60,21 +66,25 @@ def make_plan(
             f"with `python -m benchmarks tune --strategy {strategy}`, or take it out."
         )
     given = {name: parse_option(strategy, name, value) for name, value in (options or {}).items()}
-    all_options = {**own, **known, **given}
+    all_options = {**own, **known, **usual.options.get(strategy, {}), **given}
     if "memory" in all_options:
         # One size, one spelling: "160kB" and 160_000 are the same settings as "160 kB".
         all_options["memory"] = format_memory_size(parse_memory_size(all_options["memory"]))
-    plan_stream = {**chosen.stream, "split": split, **(QUICK_STREAM if quick else {}), **(stream or {})}
+    plan_stream = {**chosen.stream, **usual.stream, "split": split, **(QUICK_STREAM if quick else {}), **(stream or {})}
     if quick and data == "synthetic":
         plan_stream.setdefault("n_samples_per_class", QUICK_SAMPLES_PER_CLASS)
     if validation:
         plan_stream["validation"] = validation
-    plan_network = {**chosen.network, **(QUICK_NETWORK if quick else {}), **(network or {})}
+    # The named model of a configuration is small enough as it is.
+    small = QUICK_NETWORK if quick and "model" not in usual.network else {}
+    plan_network = {**chosen.network, **usual.network, **small, **(network or {})}
     if time_pooling:
         plan_network["time_pooling"] = time_pooling
     if kernel is not None:
         plan_network["kernel"] = kernel
-    plan_training = replace(chosen.training, **{**(QUICK_TRAINING if quick else {}), **(training or {})})
+    plan_training = replace(
+        chosen.training, **{**usual.training, **(QUICK_TRAINING if quick else {}), **(training or {})}
+    )
     return RunPlan(
         benchmark,
         strategy,
@@ -86,6 +96,7 @@ def make_plan(
         all_options,
         evaluate_on="valid" if validation else "test",
         quick=quick,
+        configuration=configuration,
     )
 
 

@@ -15,8 +15,8 @@ from torch import nn
 
 import avalanche_snn
 from benchmarks.files import write_whole
-from benchmarks.losses import make_loss
 from benchmarks.progress import SilentLogger
+from benchmarks.recipes import make_loss, make_optimizer, make_plugins
 from benchmarks.settings import RunPlan, digest_of
 from strategies import naive
 
@@ -32,10 +32,7 @@ def key_of(plan: RunPlan, data_sha256: str) -> str:
             "data_sha256": data_sha256,
             "stream": plan.stream,
             "network": plan.network,
-            "epochs": plan.training.first_epochs,
-            "learning_rate": plan.training.first_learning_rate,
-            "minibatch": plan.training.minibatch,
-            "loss": plan.training.loss,
+            "training": plan.training.of_first,
             "seed": plan.seed,
             "versions": [avalanche_snn.__version__, torch.__version__, avalanche.__version__],
         }
@@ -67,11 +64,11 @@ def pretrain(
     torch.manual_seed(plan.seed)
     strategy = naive.build(
         model,
-        torch.optim.Adamax(model.parameters(), lr=plan.training.first_learning_rate),
-        train_mb_size=plan.training.minibatch,
+        make_optimizer(plan.training, model),
+        train_mb_size=plan.training.first_minibatch or plan.training.minibatch,
         train_epochs=plan.training.first_epochs,
         criterion=make_loss(plan.training),
-        plugins=plugins,
+        plugins=[*make_plugins(plan.training), *plugins],
         evaluator=EvaluationPlugin(loggers=[SilentLogger()]),
     )
     strategy.train(experience, eval_streams=[])

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from avalanche.evaluation.metrics import accuracy_metrics, confusion_matrix_metrics
 from avalanche.training.plugins import EvaluationPlugin
+from torch import nn
 
 from avalanche_snn.evaluation import MemoryMetric
-from avalanche_snn.models import RecurrentSNN
 from avalanche_snn.neurons import SpikingLayer
 from avalanche_snn.training import BudgetTooSmallError
 from benchmarks.catalogue import find_benchmark, find_strategy, takes_seed, why_not
-from benchmarks.losses import make_loss
 from benchmarks.pretraining import CACHE, key_of, pretrain
 from benchmarks.progress import EpochBar, EpochCounter, RunView, SilentLogger
+from benchmarks.recipes import make_augmentation, make_loss, make_network, make_optimizer, make_plugins
 from benchmarks.records import RESULTS, Record, read_record, write_record
 from benchmarks.refusals import forget_refusal, write_refusal
 from benchmarks.settings import RunPlan
@@ -120,7 +120,7 @@ class _Run:
         self.jobs = jobs
         # Spike counts as bytes: the networks read them fastest so, and a minibatch is a quarter of the size.
         self.scenario = find_benchmark(plan.benchmark).build[plan.data](
-            seed=plan.seed, dtype=torch.uint8, **plan.stream
+            seed=plan.seed, dtype=torch.uint8, **make_augmentation(plan.training), **plan.stream
         )
         self.file: ModuleType = find_strategy(plan.strategy)
         self.jointly = _learns_jointly(self.file)
@@ -134,7 +134,7 @@ class _Run:
         plan, scenario = self.plan, self.scenario
         if reason := why_not(plan.strategy, plan.benchmark):
             raise CannotRunError(f"{plan.strategy} cannot run on {plan.benchmark}: {reason}")
-        model = RecurrentSNN(scenario.n_channels, n_classes=len(scenario.class_names), seed=plan.seed, **plan.network)
+        model = make_network(plan.network, scenario.n_channels, len(scenario.class_names), plan.seed)
         n_later = 0 if self.jointly else len(scenario.train_stream) - 1
         n_epochs = plan.training.first_epochs if self.from_scratch else plan.training.epochs
         progress = EpochCounter(plan.training.first_epochs + n_later * n_epochs, self.view)
@@ -152,18 +152,21 @@ class _Run:
         seconds = time.perf_counter() - started
         return self._record(strategy, rows, first_seconds, seconds)
 
-    def _compose(self, model: RecurrentSNN, plugins: Sequence[Any]) -> Any:
+    def _compose(self, model: nn.Module, plugins: Sequence[Any]) -> Any:
         plan = self.plan
         own = dict(plan.options)
         if takes_seed(plan.strategy):
             own["seed"] = plan.seed
         return self.file.build(
             model,
-            torch.optim.Adamax(model.parameters(), lr=plan.training.first_learning_rate),
-            train_mb_size=plan.training.minibatch,
+            make_optimizer(plan.training, model),
+            train_mb_size=self._first_minibatch if self.jointly or self.from_scratch else plan.training.minibatch,
             eval_mb_size=_EVALUATION_MINIBATCH,
             criterion=make_loss(plan.training),
-            plugins=plugins,
+            plugins=[
+                *make_plugins(plan.training, first_is_trained=self.trains_first, always_first=self.from_scratch),
+                *plugins,
+            ],
             evaluator=EvaluationPlugin(
                 accuracy_metrics(experience=True),
                 confusion_matrix_metrics(len(self.scenario.class_names), save_image=False, stream=True),
@@ -183,8 +186,9 @@ class _Run:
         rows = []
         for number, experience in enumerate(scenario.train_stream):
             strategy.train_epochs = training.epochs
-            learning_rate = training.learning_rate
+            learning_rate, strategy.train_mb_size = training.learning_rate, training.minibatch
             if number == 0 or self.from_scratch:
+                strategy.train_mb_size = self._first_minibatch
                 strategy.train_epochs = training.first_epochs if self.trains_first else 0
                 learning_rate = training.first_learning_rate
             # A strategy that does not train the network has no optimizer.
@@ -198,6 +202,10 @@ class _Run:
         metrics = strategy.eval(self._evaluation_stream)
         self.confusions.append(_confusion(metrics))
         return [_experience_accuracy(metrics, number) for number in range(len(self._evaluation_stream))]
+
+    @property
+    def _first_minibatch(self) -> int:
+        return self.plan.training.first_minibatch or self.plan.training.minibatch
 
     @property
     def _evaluation_stream(self) -> Any:

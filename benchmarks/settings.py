@@ -36,10 +36,19 @@ class Training:
     Attributes:
         first_epochs: epochs on the first experience (joint training: on everything).
         epochs: epochs on each later experience.
-        first_learning_rate: of Adamax, on the first experience.
-        learning_rate: of Adamax, on each later experience.
+        first_learning_rate: of the optimizer, on the first experience; the largest where it follows a schedule.
+        learning_rate: on each later experience.
         minibatch: samples in a minibatch.
         loss: cross-entropy over the classes "seen" so far, or over "all".
+        optimizer: "adamax" or "adam".
+        first_schedule, schedule: of the learning rate, on the first experience and on each later one: a shape of
+            `avalanche_snn.training.LearningRateSchedule`.
+        first_minibatch: samples in a minibatch of the first experience, if that is another number.
+        gradient_norm: the longest gradient; None for any.
+        label_smoothing: share of each label that is spread over the classes.
+        augmentation: random changes of training rasters, name -> extent: channel_shift (channels), time_stretch
+            (share), time_shift (steps), event_drop (share).
+        sparse_spikes: layer -> weight of its spikes in the loss, on the first experience.
     """
 
     first_epochs: int = 40
@@ -48,6 +57,34 @@ class Training:
     learning_rate: float = 1e-3
     minibatch: int = 64
     loss: Literal["seen", "all"] = "seen"
+    optimizer: Literal["adamax", "adam"] = "adamax"
+    first_schedule: str = "constant"
+    schedule: str = "constant"
+    first_minibatch: int | None = None
+    gradient_norm: float | None = None
+    label_smoothing: float = 0.0
+    augmentation: Mapping[str, float] = field(default_factory=dict)
+    sparse_spikes: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        """All of it as it stands in records: what came later than the first records only where it is not as it was."""
+        usual = Training()
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name in _IN_ALL_RECORDS or value != getattr(usual, name)
+        }
+
+    @property
+    def of_first(self) -> Settings:
+        """What decides how the network looks after the first experience."""
+        settings = self.settings
+        of_later = ("epochs", "learning_rate", "schedule")
+        return {name: value for name, value in settings.items() if name not in of_later}
+
+
+_IN_ALL_RECORDS = ("first_epochs", "epochs", "first_learning_rate", "learning_rate", "minibatch", "loss")
 
 
 @dataclass(frozen=True)
@@ -85,6 +122,7 @@ class RunPlan:
         stream, network, training, options: settings of stream, network, training and strategy.
         evaluate_on: "test", or "valid" to choose settings without looking at the test stream.
         quick: a shortened run, to try things out.
+        configuration: name of the settings that belong together which were asked for, if any were.
     """
 
     benchmark: str
@@ -97,6 +135,7 @@ class RunPlan:
     options: Settings
     evaluate_on: Literal["test", "valid"] = "test"
     quick: bool = False
+    configuration: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -104,10 +143,11 @@ class RunPlan:
         return {
             "stream": self.stream,
             "network": self.network,
-            "training": asdict(self.training),
+            "training": self.training.settings,
             "options": self.options,
             "evaluate_on": self.evaluate_on,
             "quick": self.quick,
+            **({"configuration": self.configuration} if self.configuration else {}),
         }
 
     @property

@@ -10,8 +10,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.catalogue import find_benchmark, find_strategy, options_of
+from benchmarks.configurations import find_configuration
 from benchmarks.records import Record
-from benchmarks.settings import Settings
+from benchmarks.settings import Settings, Training
 
 
 @dataclass(frozen=True)
@@ -108,22 +109,29 @@ def label_of(record: Record) -> str:
 def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: str = "shd") -> str:
     """Describe a strategy under some settings on a benchmark, as `label_of` does.
 
-    Its name, where it keeps what under which code, other options than its defaults, the pooling in the path, and
-    whatever of stream, network and training is not as usual; but for epochs, which tables are divided by. On generated
-    data nothing is usual.
+    Its name, that of its configuration, where it keeps what under which code, other options than its defaults, the
+    pooling in the path, and whatever of stream, network and training is not as usual; but for epochs, which tables are
+    divided by. On generated data nothing is usual. What a configuration has is usual under it.
     """
     options, network = settings["options"], settings["network"]
-    parts = [str(options[name]) for name in ("after", "memory") if name in options]
-    if "codec" in options:
+    configuration = find_configuration(settings.get("configuration"))
+    parts = [configuration.name] if configuration.name else []
+    usual_options = {**options_of(strategy), **configuration.options.get(strategy, {})}
+    said: tuple[str, ...] = ("memory",) if configuration.name else ("after", "memory", "codec")
+    parts += [str(options[name]) for name in ("after", "memory") if name in options and name in said]
+    if "codec" in options and "codec" in said:
         parts.append(f"{options['codec']} in the memory")
-    parts += _unusual(options, options_of(strategy), but=("after", "memory", "codec"))
+    parts += _unusual(options, usual_options, but=said)
     parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
     if "kernel" in network:
         parts.append(f"kernel {network['kernel']}")
     if data == "shd":
         usual = find_benchmark(benchmark)
-        parts += _unusual(network, usual.network, but=("time_pooling", "kernel"))
-        parts += _unusual(settings["training"], asdict(usual.training), but=("first_epochs", "epochs"))
+        parts += _unusual(network, {**usual.network, **configuration.network}, but=("time_pooling", "kernel"))
+        usual_training = {**asdict(usual.training), **configuration.training}
+        # Records leave out what is as it always was, which need not be usual under a configuration.
+        training = {**asdict(Training()), **settings["training"]}
+        parts += _unusual(training, usual_training, but=("first_epochs", "epochs"))
         # Of the stream only what the benchmark itself sets; the split is said elsewhere.
         parts += _unusual({k: v for k, v in settings["stream"].items() if k in usual.stream}, usual.stream)
     name = strategy.replace("_", " ")

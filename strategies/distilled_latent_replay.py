@@ -52,7 +52,7 @@ def build(
         selection=selection,
         distillation=distillation,
         temperature=temperature,
-        still_statistics=True,
+        evaluation_mode=True,
         seed=seed,
     )
     return Naive(model=model, optimizer=optimizer, plugins=[replay, *plugins], **template)

@@ -15,7 +15,7 @@ from avalanche_snn.models import CuttableSequential
 _CUT = (
     "_front_length",
     "_front_frozen",
-    "_statistics_still",
+    "_stays_in_evaluation",
     "_n_latent_time_steps",
     "_n_latent_features",
     "_n_latent_planes",

@@ -39,7 +39,7 @@ class CuttableSequential(nn.Sequential):
         super().__init__(*args)
         self._front_length: int | None = None
         self._front_frozen = False
-        self._statistics_still = False
+        self._stays_in_evaluation = False
         self._n_latent_time_steps = 0
         self._n_latent_features = 0
         self._n_latent_planes = 1
@@ -187,21 +187,21 @@ class CuttableSequential(nn.Sequential):
             if name.split(".", maxsplit=1)[0] in names
         }
 
-    def hold_statistics(self) -> None:
-        """Let the statistics of all batch normalisation stand still from now on; its weights are trained as ever.
+    def stay_in_evaluation_mode(self) -> None:
+        """Have every layer in evaluation mode from now on, in training too: still statistics, and nothing dropped.
 
-        In minibatches of few new samples and many replays, statistics are those of the mixture, not of the data.
+        What is trained then is the network that will be evaluated. In minibatches of few new samples and many replays,
+        batch statistics would be those of the mixture, not of the data.
         """
-        self._statistics_still = True
+        self._stays_in_evaluation = True
         self.train(self.training)
 
     def train(self, mode: bool = True) -> CuttableSequential:
-        """Set training mode; a frozen front stays in evaluation mode, and so do statistics that are held."""
+        """Set training mode; a frozen front stays in evaluation mode, or all layers where that was asked for."""
         super().train(mode)
-        if self._statistics_still:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._NormBase):
-                    module.eval()
+        if self._stays_in_evaluation:
+            for layer in self._layers():
+                layer.eval()
         if self._front_frozen:
             for layer in self.front_layers():
                 layer.eval()
@@ -283,9 +283,14 @@ class CuttableSequential(nn.Sequential):
 def _take_counts(layers: Iterable[nn.Module]) -> bool:
     """Whether layers in a row take spike counts of any dtype, of which bytes are read the fastest.
 
-    A spiking layer does; delayed copies ahead of one hand on the dtype that they get.
+    A spiking layer does; what stands ahead of it may hand on the dtype that it gets.
     """
-    return isinstance(next((layer for layer in layers if not isinstance(layer, DelayedCopies)), None), SpikingLayer)
+    return isinstance(next((layer for layer in layers if not _hands_on(layer)), None), SpikingLayer)
+
+
+def _hands_on(layer: nn.Module) -> bool:
+    """Whether a layer leaves values and dtype as they are: delayed copies do, and dropout that drops nothing."""
+    return isinstance(layer, DelayedCopies) or (isinstance(layer, nn.Dropout) and not layer.training)
 
 
 def _through(layers: Iterable[nn.Module], values: Tensor) -> Tensor:

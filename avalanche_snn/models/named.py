@@ -54,7 +54,7 @@ MODELS: Mapping[str, NamedModel] = MappingProxyType(
                 "neuron": "adaptive",
                 "recurrent": [False, True],
                 "delays": {"hidden1": [0, 4, 8, 12]},
-                "time_pooling": {"hidden1": "any/5"},
+                "time_pooling": {"hidden1": "any/10"},
                 "batch_norm": True,
                 "dropout": 0.1,
                 "readout": "mean",

@@ -2,14 +2,20 @@
 
 from avalanche_snn.training.compressed_latent_replay import CompressedLatentReplayPlugin
 from avalanche_snn.training.exemplar_memory import ExemplarMemory
+from avalanche_snn.training.gradient_clipping import GradientClipping
+from avalanche_snn.training.learning_rate_schedule import LearningRateSchedule
 from avalanche_snn.training.losses import SeenClassesCrossEntropy
 from avalanche_snn.training.memory_size import BudgetTooSmallError, format_memory_size, parse_memory_size
+from avalanche_snn.training.sparse_spikes import SparseSpikes
 
 __all__ = [
     "BudgetTooSmallError",
     "CompressedLatentReplayPlugin",
     "ExemplarMemory",
+    "GradientClipping",
+    "LearningRateSchedule",
     "SeenClassesCrossEntropy",
+    "SparseSpikes",
     "format_memory_size",
     "parse_memory_size",
 ]

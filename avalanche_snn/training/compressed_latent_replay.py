@@ -59,9 +59,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         distillation: weight of a loss that keeps the logits of old classes as they were before the experience, on new
             samples and replays alike (see `avalanche_snn.training.distillation`); 0 for none. Not in the first one.
         temperature: by which logits are divided in that loss, above 0.
-        still_statistics: let the statistics of batch normalisation stand still after the first experience, in the back
-            too; a network that is evaluated with other statistics than it is trained with is another one, above all
-            beside a teacher.
+        evaluation_mode: train the back in evaluation mode, as it will be evaluated: the statistics of batch
+            normalisation stand still after the first experience, and no dropout drops anything.
         seed: of the plugin's own random generator; the global one is never drawn from.
 
     Raises:
@@ -83,7 +82,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         replay_share: float | str = BALANCED,
         distillation: float = 0.0,
         temperature: float = 2.0,
-        still_statistics: bool = False,
+        evaluation_mode: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -104,7 +103,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self.replay_share = replay_share
         self.distillation = float(distillation)
         self.temperature = float(temperature)
-        self.still_statistics = still_statistics
+        self.evaluation_mode = evaluation_mode
         self._generator = torch.Generator().manual_seed(seed)
         self._selection = make_selection(selection, self._generator)
         self._memory: ExemplarMemory | None = None
@@ -154,7 +153,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             "replay_share": self.replay_share,
             "distillation": self.distillation,
             "temperature": self.temperature,
-            "still_statistics": self.still_statistics,
+            "evaluation_mode": self.evaluation_mode,
             "seed": self._generator.initial_seed(),
         }
 
@@ -265,8 +264,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self._put_front_back(strategy)
         if self.cut_after != INPUT and self._n_experiences == 0:
             strategy.model.freeze_front()
-            if self.still_statistics:
-                strategy.model.hold_statistics()
+            if self.evaluation_mode:
+                strategy.model.stay_in_evaluation_mode()
             self._fill_caches(strategy)
         if self.budget != 0:
             self._remember(strategy)

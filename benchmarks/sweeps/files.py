@@ -14,9 +14,9 @@
     time_pooling = { hidden2 = "any/5" }
 
 Keys of a series are those of `benchmarks.plans.make_plans`: benchmarks and strategies (needed), seeds, options (one
-value or several), data, split, time_pooling, kernel, stream, network, training, validation, quick. Strategies may be
-"all": every file of `strategies/`. Series are in order of their worth: an earlier one is finished before a later one
-begins, and a run that several ask for is carried out once.
+value or several), data, split, configuration, time_pooling, kernel, stream, network, training, validation, quick.
+Strategies may be "all": every file of `strategies/`. Series are in order of their worth: an earlier one is finished
+before a later one begins, and a run that several ask for is carried out once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ else:
 FOLDER = Path(__file__).parent
 _TABLES = ("options", "time_pooling", "stream", "network", "training")
 _LISTS = ("benchmarks", "strategies", "seeds")
-_VALUES = ("data", "split", "kernel", "validation", "quick")
+_VALUES = ("data", "split", "configuration", "kernel", "validation", "quick")
 _NEEDED = ("benchmarks", "strategies")
 ALL = "all"
 

@@ -362,3 +362,34 @@ def test_batch_statistics_of_this_test_network_do_drift_unless_frozen():
     before = layer.norm.running_mean.clone()
     layer(RASTERS)
     assert not torch.equal(layer.norm.running_mean, before)
+
+
+def test_a_network_that_stays_in_evaluation_mode_trains_as_it_is_evaluated():
+    network = RecurrentSNN(12, (9, 7), 5, neuron="adaptive", batch_norm=True, dropout=0.5, readout="mean", seed=0)
+    x = (torch.rand(6, 8, 12) < 0.4).to(torch.uint8)
+    network.train()
+    network(x)  # statistics that are not those of the start
+    evaluated = network.eval()(x)
+    network.stay_in_evaluation_mode()
+    network.train()
+    assert network.training
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    trained = network(x)
+    torch.testing.assert_close(trained, evaluated)
+    trained.sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert copy.deepcopy(network).train().hidden1_dropout.training is False
+
+
+def test_bytes_pass_a_dropout_that_drops_nothing():
+    network = RecurrentSNN(12, (9, 7), 5, neuron="adaptive", dropout=0.5, readout="mean", seed=0).eval()
+    x = (torch.rand(6, 8, 12) < 0.4).to(torch.uint8)
+    network.cut("hidden1", x)
+    network.freeze_front()
+    dtypes = []
+    network.hidden2.register_forward_pre_hook(lambda layer, inputs: dtypes.append(inputs[0].dtype))
+    torch.testing.assert_close(network(network.encode(x)), network(x))
+    network.train()
+    network(network.encode(x))
+    assert dtypes == [torch.uint8, torch.float32, torch.float32]

@@ -75,7 +75,7 @@ def test_only_training_the_first_experience_goes_without():
 def test_a_strong_distillation_keeps_old_logits_where_they_were():
     drift = {}
     for weight in (0.0, 4.0):
-        plugin = CompressedLatentReplayPlugin("hidden1", "unlimited", distillation=weight, still_statistics=True)
+        plugin = CompressedLatentReplayPlugin("hidden1", "unlimited", distillation=weight, evaluation_mode=True)
         strategy = tiny_strategy(tiny_network(), [plugin], train_epochs=8)
         benchmark = tiny_benchmark(2)
         torch.manual_seed(0)
@@ -89,7 +89,7 @@ def test_a_strong_distillation_keeps_old_logits_where_they_were():
         with torch.no_grad():
             then, now = (m.eval()(x)[:, old].log_softmax(1) for m in (before, strategy.model))
         drift[weight] = (then - now).abs().mean().item()
-    assert drift[4.0] < drift[0.0] / 2
+    assert drift[4.0] < 0.7 * drift[0.0]
 
 
 def test_working_bytes_count_the_teacher_while_it_is_there():

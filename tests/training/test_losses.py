@@ -69,3 +69,27 @@ def test_weights_of_a_class_stay_as_they_were_until_it_comes(template: type, cla
     assert loss.classes == classes_after_first
     moved = (model[1].weight != before).any(dim=1).nonzero().flatten().tolist()
     assert moved == classes_after_first
+
+
+def test_smoothing_is_spread_over_seen_classes_only() -> None:
+    loss = SeenClassesCrossEntropy(label_smoothing=0.2)
+    loss.before_training_exp(seen(0, 2))
+    logits = torch.tensor([[math.log(3.0), 100.0, 0.0]], requires_grad=True)
+    # Probabilities 3/4 and 1/4; the label is 0.9 and 0.1 of them.
+    value = loss(logits, torch.tensor([0]))
+    assert value.item() == pytest.approx(-0.9 * math.log(0.75) - 0.1 * math.log(0.25))
+    value.backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, torch.tensor([[0.75 - 0.9, 0.0, 0.25 - 0.1]]))
+
+
+def test_smoothing_equals_torch_once_every_class_was_seen() -> None:
+    logits, labels = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    loss = SeenClassesCrossEntropy(0.3)
+    loss.before_training_exp(seen(0, 1, 2, 3))
+    torch.testing.assert_close(loss(logits, labels), nn.functional.cross_entropy(logits, labels, label_smoothing=0.3))
+
+
+def test_a_bad_smoothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"label_smoothing must be a share from 0 to 1, but 1\.5 came"):
+        SeenClassesCrossEntropy(1.5)

@@ -1,0 +1,88 @@
+"""Few spikes, as an aim of training: spikes are bytes, and operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from avalanche.core import SupervisedPlugin
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+
+class SparseSpikes(SupervisedPlugin):
+    """Add the share of cells that spike in some layers to the loss, so that training finds a network with few spikes.
+
+    For each layer the mean of its output `[B, T, H]`, spikes for each neuron and time step, times a weight. Of a layer
+    that will be the end of a frozen front, or of the time pooling behind it, these are the latents: with an entropy
+    code (`codec="rice"`), half the spikes are little more than half the bytes.
+
+    Args:
+        weights: name of a layer, as `named_modules` gives it -> weight, 0 or more.
+        n_experiences: only so many experiences are trained in this way, the first ones; None for all. Layers of a
+            frozen front are left alone in any case.
+
+    Raises:
+        ValueError: a weight below 0. In training: a layer that is not there.
+    """
+
+    def __init__(self, weights: Mapping[str, float], *, n_experiences: int | None = 1) -> None:
+        super().__init__()
+        for name, weight in weights.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"The weight of layer {name!r} must be 0 or more, but {weight!r} came.")
+        self.weights = dict(weights)
+        self.n_experiences = n_experiences
+        self._outputs: dict[str, list[Tensor]] = {}
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the plugin was made with."""
+        return {"weights": self.weights, "n_experiences": self.n_experiences}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: there is no state between minibatches."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take nothing over."""
+
+    def before_training_epoch(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Begin to look at the layers: only within epochs, as strategies copy their networks between them."""
+        self._look_away()
+        if self.n_experiences is not None and strategy.clock.train_exp_counter >= self.n_experiences:
+            return
+        layers = dict(strategy.model.named_modules())
+        for name in self.weights:
+            if name not in layers:
+                known = ", ".join(repr(known) for known in layers if known)
+                raise ValueError(f"There is no layer {name!r} to make sparse; this network has {known}.")
+            self._handles.append(layers[name].register_forward_hook(partial(self._saw, name)))
+
+    def before_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Forget what other plugins had the network compute."""
+        self._outputs.clear()
+
+    def before_backward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Add to the loss what the layers have put out."""
+        for name, outputs in self._outputs.items():
+            n_cells = sum(output.numel() for output in outputs)
+            strategy.loss += self.weights[name] * sum(output.sum() for output in outputs) / n_cells
+        self._outputs.clear()
+
+    def after_training_epoch(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Look away."""
+        self._look_away()
+
+    def _saw(self, name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if output.requires_grad:
+            self._outputs.setdefault(name, []).append(output)
+
+    def _look_away(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._outputs.clear()

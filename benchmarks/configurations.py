@@ -1,0 +1,75 @@
+"""Settings that belong together and have a name: a network, how it is trained, and the options that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from benchmarks.settings import Settings
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings that come in the place of those of a benchmark.
+
+    Attributes:
+        name: as on the command line, in records and tables.
+        title: for people.
+        stream, network, training: settings, as in `benchmarks.settings.RunPlan`; what is not there is the benchmark's.
+        options: strategy -> its options, in the place of its defaults.
+    """
+
+    name: str
+    title: str
+    stream: Settings = field(default_factory=dict)
+    network: Settings = field(default_factory=dict)
+    training: Settings = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
+    {
+        configuration.name: configuration
+        for configuration in (
+            Configuration(
+                "sparse",
+                "Adaptive neurons behind fixed delays, few spikes, pooled over ten time steps",
+                stream={"n_channels": 140},
+                network={"model": "delayed"},
+                training={
+                    "first_epochs": 30,
+                    "epochs": 6,
+                    "optimizer": "adam",
+                    "first_learning_rate": 5e-3,
+                    "learning_rate": 2e-3,
+                    "first_schedule": "one_cycle",
+                    "schedule": "cosine",
+                    "first_minibatch": 128,
+                    "minibatch": 64,
+                    "gradient_norm": 5.0,
+                    "label_smoothing": 0.1,
+                    "augmentation": {"channel_shift": 5, "time_shift": 8},
+                    "sparse_spikes": {"hidden1_pooling": 1.0},
+                },
+            ),
+        )
+    }
+)
+"""All of them by their names."""
+
+_NONE = Configuration("", "")
+
+
+def find_configuration(name: str | None) -> Configuration:
+    """Return the configuration of that name; one that changes nothing, and has no name, for None.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name is None:
+        return _NONE
+    if name not in CONFIGURATIONS:
+        raise ValueError(f"There is no configuration {name!r}; there are {', '.join(CONFIGURATIONS)}.")
+    return CONFIGURATIONS[name]
