@@ -18,6 +18,7 @@ from benchmarks.choices import CHOSEN, read_choices
 from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.demo import demo
 from benchmarks.gallery import make_gallery, plot_galleries
+from benchmarks.goals import markdown_goals
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
 from benchmarks.overview import markdown_overview
 from benchmarks.plans import make_plans
@@ -169,8 +170,9 @@ def _table(parsed: argparse.Namespace) -> int:
     tables = markdown_tables(*known)
     print(tables)
     choices = markdown_choices(known[0], read_choices())
+    goals = markdown_goals(known[0])
     for path in parsed.write:
-        write_tables(tables, markdown_overview(*known), choices, path)
+        write_tables(tables, markdown_overview(*known), choices, goals, path)
     return 0
 
 

@@ -40,7 +40,7 @@ CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
                 network={"model": "delayed"},
                 training={
                     "first_epochs": 30,
-                    "epochs": 6,
+                    "epochs": 10,
                     "optimizer": "adam",
                     "first_learning_rate": 5e-3,
                     "learning_rate": 2e-3,

@@ -40,7 +40,9 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs))
     for (benchmark, data_name, split, epochs), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
-        length = "" if summaries[0].is_usual_length else f"-{epochs[0]}+{epochs[1]}-epochs"
+        usual = find_benchmark(benchmark).training
+        is_usual = epochs == (usual.first_epochs, usual.epochs)
+        length = "" if is_usual else f"-{epochs[0]}+{epochs[1]}-epochs"
         name = f"{benchmark}-{data_name}-{split}{length}"
         paths.append(_plot_curves(summaries, looks, folder / f"{name}.png"))
         grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]

@@ -32,7 +32,7 @@ def key_of(plan: RunPlan, data_sha256: str) -> str:
             "data_sha256": data_sha256,
             "stream": plan.stream,
             "network": plan.network,
-            "training": plan.training.of_first,
+            **plan.training.of_first,
             "seed": plan.seed,
             "versions": [avalanche_snn.__version__, torch.__version__, avalanche.__version__],
         }

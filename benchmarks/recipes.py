@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from avalanche_snn.models import RecurrentSNN, make_model
 from avalanche_snn.spikes import ChannelShift, EventDrop, TimeShift, TimeStretch
-from avalanche_snn.training import GradientClipping, LearningRateSchedule, SeenClassesCrossEntropy, SparseSpikes
+from avalanche_snn.training import (
+    GradientClipping,
+    LearningRateSchedule,
+    SameClassBlending,
+    SeenClassesCrossEntropy,
+    SparseSpikes,
+)
 from benchmarks.settings import Settings, Training
 
 _OPTIMIZERS: Mapping[str, Any] = {"adamax": torch.optim.Adamax, "adam": torch.optim.Adam}
@@ -21,6 +27,8 @@ _AUGMENTATIONS: Mapping[str, Any] = {
     "time_shift": TimeShift,
     "event_drop": EventDrop,
 }
+# It needs labels, which a transform does not get: a plugin does it.
+_BLEND = "blend"
 CONSTANT = "constant"
 
 
@@ -28,7 +36,7 @@ class Augmentation:
     """Several random changes, one after the other, of a raster `[T, C]` or a batch of them `[B, T, C]`.
 
     Args:
-        extents: name of a change -> its extent, see `Training.augmentation`.
+        extents: name of a change -> its extent, see `Training.augmentation`; "blend" is left to its plugin.
 
     Raises:
         ValueError: there is no such change.
@@ -37,9 +45,10 @@ class Augmentation:
     takes_batches = True
 
     def __init__(self, extents: Mapping[str, float]) -> None:
-        unknown = [name for name in extents if name not in _AUGMENTATIONS]
+        known = (*_AUGMENTATIONS, _BLEND)
+        unknown = [name for name in extents if name not in known]
         if unknown:
-            raise ValueError(f"There is no augmentation {unknown[0]!r}; there are {', '.join(_AUGMENTATIONS)}.")
+            raise ValueError(f"There is no augmentation {unknown[0]!r}; there are {', '.join(known)}.")
         self.changes = [make(extents[name]) for name, make in _AUGMENTATIONS.items() if name in extents]
 
     def __call__(self, rasters: Tensor) -> Tensor:
@@ -51,7 +60,8 @@ class Augmentation:
 
 def make_augmentation(training: Training) -> dict[str, Augmentation]:
     """Return the option of a stream that augments its training rasters; none where that is not asked for."""
-    return {"train_transform": Augmentation(training.augmentation)} if training.augmentation else {}
+    augmentation = Augmentation(training.augmentation)
+    return {"train_transform": augmentation} if augmentation.changes else {}
 
 
 def make_network(network: Settings, n_channels: int, n_classes: int, seed: int) -> RecurrentSNN:
@@ -92,6 +102,8 @@ def make_plugins(training: Training, *, first_is_trained: bool = True, always_fi
         plugins.append(GradientClipping(training.gradient_norm))
     if training.sparse_spikes and first_is_trained:
         plugins.append(SparseSpikes(training.sparse_spikes, n_experiences=None if always_first else 1))
+    if _BLEND in training.augmentation:
+        plugins.append(SameClassBlending(training.augmentation[_BLEND]))
     return plugins
 
 

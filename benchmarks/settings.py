@@ -47,7 +47,7 @@ class Training:
         gradient_norm: the longest gradient; None for any.
         label_smoothing: share of each label that is spread over the classes.
         augmentation: random changes of training rasters, name -> extent: channel_shift (channels), time_stretch
-            (share), time_shift (steps), event_drop (share).
+            (share), time_shift (steps), event_drop (share), blend (share of the samples, with others of their class).
         sparse_spikes: layer -> weight of its spikes in the loss, on the first experience.
     """
 
@@ -79,9 +79,14 @@ class Training:
     @property
     def of_first(self) -> Settings:
         """What decides how the network looks after the first experience."""
-        settings = self.settings
-        of_later = ("epochs", "learning_rate", "schedule")
-        return {name: value for name, value in settings.items() if name not in of_later}
+        elsewhere = (*_IN_ALL_RECORDS, "schedule", "first_minibatch")
+        return {
+            "epochs": self.first_epochs,
+            "learning_rate": self.first_learning_rate,
+            "minibatch": self.first_minibatch or self.minibatch,
+            "loss": self.loss,
+            **{name: value for name, value in self.settings.items() if name not in elsewhere},
+        }
 
 
 _IN_ALL_RECORDS = ("first_epochs", "epochs", "first_learning_rate", "learning_rate", "minibatch", "loss")

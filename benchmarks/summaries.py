@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -50,8 +50,9 @@ class Summary:
 
     @property
     def is_usual_length(self) -> bool:
-        """Whether it was trained for as many epochs as its benchmark has by default."""
-        usual = find_benchmark(self.benchmark).training
+        """Whether it was trained for as many epochs as its benchmark has by default, or its configuration."""
+        own = find_configuration(self.records[0]["settings"].get("configuration")).training
+        usual = replace(find_benchmark(self.benchmark).training, **own)
         return self.epochs == (usual.first_epochs, usual.epochs)
 
     @property

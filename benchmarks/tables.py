@@ -12,6 +12,8 @@ from avalanche_snn.evaluation import forgetting
 from benchmarks.catalogue import benchmark_names, find_benchmark
 from benchmarks.choice_table import BEGIN as CHOICES_BEGIN
 from benchmarks.choice_table import END as CHOICES_END
+from benchmarks.goals import BEGIN as GOALS_BEGIN
+from benchmarks.goals import END as GOALS_END
 from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
 from benchmarks.overview import END as OVERVIEW_END
 from benchmarks.records import Record
@@ -69,18 +71,18 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
 
 
-def write_tables(tables: str, overview: str, choices: str, path: Path) -> None:
-    """Put tables, overview and choices between their markers in a Markdown file, as far as it has them.
+def write_tables(tables: str, overview: str, choices: str, goals: str, path: Path) -> None:
+    """Put tables, overview, choices and goals between their markers in a Markdown file, as far as it has them.
 
     Raises:
         ValueError: the file has no markers.
     """
     text = path.read_text(encoding="utf-8")
-    path.write_text(replace_tables(text, tables, overview, choices), encoding="utf-8")
+    path.write_text(replace_tables(text, tables, overview, choices, goals), encoding="utf-8")
 
 
-def replace_tables(text: str, tables: str, overview: str = "", choices: str = "") -> str:
-    """Return a text with tables, overview and choices between their markers, as far as it has them.
+def replace_tables(text: str, tables: str, overview: str = "", choices: str = "", goals: str = "") -> str:
+    """Return a text with tables, overview, choices and goals between their markers, as far as it has them.
 
     Raises:
         ValueError: it has no markers.
@@ -89,6 +91,7 @@ def replace_tables(text: str, tables: str, overview: str = "", choices: str = ""
         (BEGIN, END): tables,
         (OVERVIEW_BEGIN, OVERVIEW_END): overview,
         (CHOICES_BEGIN, CHOICES_END): choices,
+        (GOALS_BEGIN, GOALS_END): goals,
     }
     found = [markers for markers in marked if all(marker in text for marker in markers)]
     if not found:

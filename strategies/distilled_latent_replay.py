@@ -21,8 +21,9 @@ def build(
     memory: str | int = "160 kB",
     codec: str = "rice",
     selection: str = "random",
-    distillation: float = 3.0,
+    distillation: float = 2.0,
     temperature: float = 2.0,
+    n_augmented: int = 0,
     seed: int = 0,
     plugins: Sequence[SupervisedPlugin] = (),
     **template: Any,
@@ -41,6 +42,7 @@ def build(
         selection: "random" or "herding".
         distillation: weight of the loss that keeps old logits.
         temperature: by which logits are divided in it.
+        n_augmented: latents of each new sample under the stream's `train_transform`, beside that of the sample itself.
         seed: of the choice of exemplars.
         plugins: further plugins.
         template: options of Avalanche's template: train_mb_size, train_epochs, evaluator, device, ...
@@ -52,6 +54,7 @@ def build(
         selection=selection,
         distillation=distillation,
         temperature=temperature,
+        n_augmented=n_augmented,
         evaluation_mode=True,
         seed=seed,
     )

@@ -2,6 +2,7 @@
 
 from avalanche_snn.spikes.augmentation import ChannelShift, EventDrop, TimeShift, TimeStretch
 from avalanche_snn.spikes.binning import bin_events
+from avalanche_snn.spikes.blending import blend_same_class
 from avalanche_snn.spikes.codecs import TimeCodec, make_codec, rice_bytes
 from avalanche_snn.spikes.packing import is_packed_batch, pack, planes_for, unpack
 
@@ -12,6 +13,7 @@ __all__ = [
     "TimeShift",
     "TimeStretch",
     "bin_events",
+    "blend_same_class",
     "is_packed_batch",
     "make_codec",
     "pack",

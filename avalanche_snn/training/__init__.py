@@ -6,6 +6,7 @@ from avalanche_snn.training.gradient_clipping import GradientClipping
 from avalanche_snn.training.learning_rate_schedule import LearningRateSchedule
 from avalanche_snn.training.losses import SeenClassesCrossEntropy
 from avalanche_snn.training.memory_size import BudgetTooSmallError, format_memory_size, parse_memory_size
+from avalanche_snn.training.same_class_blending import SameClassBlending
 from avalanche_snn.training.sparse_spikes import SparseSpikes
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ExemplarMemory",
     "GradientClipping",
     "LearningRateSchedule",
+    "SameClassBlending",
     "SeenClassesCrossEntropy",
     "SparseSpikes",
     "format_memory_size",

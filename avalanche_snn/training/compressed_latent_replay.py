@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections import OrderedDict
 from functools import partial
@@ -22,6 +21,7 @@ from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
+from avalanche_snn.training.replay_settings import check_distillation, check_n_augmented, check_replay_share
 from avalanche_snn.training.replays import PackedReplays, Replays, RestoredReplays
 from avalanche_snn.training.restored_counts import largest_restored, require_room_in
 from avalanche_snn.training.selection import make_selection
@@ -57,8 +57,12 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         selection: which samples are kept: "random" (a reservoir) or "herding".
         replay_share: "balanced", or the fraction of a minibatch that replays make up, above 0 and below 1.
         distillation: weight of a loss that keeps the logits of old classes as they were before the experience, on new
-            samples and replays alike (see `avalanche_snn.training.distillation`); 0 for none. Not in the first one.
+            samples and replays alike, except where they were wrong (see `avalanche_snn.training.distillation`); 0 for
+            none. Not in the first one.
         temperature: by which logits are divided in that loss, above 0.
+        n_augmented: latents of each new sample under the benchmark's `train_transform`, so many seeded draws that are
+            computed once, beside the one under its `eval_transform`; each epoch takes any of them. The memory keeps
+            those under the `eval_transform`.
         evaluation_mode: train the back in evaluation mode, as it will be evaluated: the statistics of batch
             normalisation stand still after the first experience, and no dropout drops anything.
         seed: of the plugin's own random generator; the global one is never drawn from.
@@ -82,20 +86,14 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         replay_share: float | str = BALANCED,
         distillation: float = 0.0,
         temperature: float = 2.0,
+        n_augmented: int = 0,
         evaluation_mode: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not isinstance(replay_share, (str, int, float)):
-            raise TypeError(f"replay_share must be {BALANCED!r} or a fraction, but {replay_share!r} came.")
-        if isinstance(replay_share, str) and replay_share != BALANCED:
-            raise ValueError(f"replay_share must be {BALANCED!r} or a fraction, but {replay_share!r} came.")
-        if not isinstance(replay_share, str) and not 0 < replay_share < 1:
-            raise ValueError(f"replay_share must lie above 0 and below 1, but {replay_share!r} came.")
-        if not (math.isfinite(distillation) and distillation >= 0):
-            raise ValueError(f"distillation must be a weight of 0 or more, but {distillation!r} came.")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must lie above 0, but {temperature!r} came.")
+        check_replay_share(replay_share)
+        check_distillation(distillation, temperature)
+        check_n_augmented(n_augmented)
         make_codec(codec, n_time_steps=2**16, n_features=1)  # a bad spec should not wait for the first experience
         self.cut_after = after
         self.budget = parse_memory_size(memory)
@@ -103,6 +101,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self.replay_share = replay_share
         self.distillation = float(distillation)
         self.temperature = float(temperature)
+        self.n_augmented = n_augmented
         self.evaluation_mode = evaluation_mode
         self._generator = torch.Generator().manual_seed(seed)
         self._selection = make_selection(selection, self._generator)
@@ -153,6 +152,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             "replay_share": self.replay_share,
             "distillation": self.distillation,
             "temperature": self.temperature,
+            "n_augmented": self.n_augmented,
             "evaluation_mode": self.evaluation_mode,
             "seed": self._generator.initial_seed(),
         }
@@ -257,7 +257,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
     def before_backward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Add the distillation to the loss."""
         if self._teacher is not None:
-            strategy.loss += self.distillation * self._teacher.loss(strategy.mb_x, strategy.mb_output, self.temperature)
+            distance = self._teacher.loss(strategy.mb_x, strategy.mb_y, strategy.mb_output, self.temperature)
+            strategy.loss += self.distillation * distance
 
     def _after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Freeze the front after the first experience, and offer the experience's samples to the memory."""
@@ -334,8 +335,11 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
 
     def _fill_caches(self, strategy: Any) -> None:
         """Compute the latents of the experience, and of an interrupted one that buffers still look at."""
+        # Of the first experience only what the memory keeps is wanted.
+        n_augmented = self.n_augmented if self._n_experiences else 0
+        seed = (self._generator.initial_seed() + self._n_experiences) % 2**32
         for cache in list(self._caches):
-            cache.fill(strategy.model.encode, strategy.device)
+            cache.fill(strategy.model.encode, strategy.device, n_augmented, seed)
 
     def _put_front_back(self, strategy: Any) -> None:
         if self._front is not None:

@@ -45,21 +45,29 @@ class Teacher:
         """Bytes of what was copied."""
         return sum(tensor.nbytes for tensor in self._own)
 
-    def loss(self, samples: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    def loss(self, samples: Tensor, labels: Tensor, logits: Tensor, temperature: float) -> Tensor:
         """Return how far logits are from the teacher's on the classes that it knows (Hinton et al. 2015).
 
         The Kullback-Leibler divergence of the softmax over these classes, both divided by the temperature, from the
-        teacher's; times the squared temperature, which keeps gradients as large as those of a cross-entropy.
+        teacher's; times the squared temperature, which keeps gradients as large as those of a cross-entropy. Where the
+        teacher takes a sample of a class that it knows for another one, there is nothing to learn from it: those
+        samples count 0. Samples of new classes, of which it can say only what they are like, count.
 
         Args:
             samples: rasters `[B, T, C]` or packed latents, as the network takes them.
+            labels: int64 `[B]`.
             logits: of the network in training, `[B, K]`.
             temperature: above 0.
 
         Returns:
             A scalar, the mean over samples.
         """
+        columns = torch.tensor(self.classes, device=logits.device)
         with torch.no_grad():
-            wanted = functional.log_softmax(self._model(samples)[:, self.classes] / temperature, dim=1)
-        found = functional.log_softmax(logits[:, self.classes] / temperature, dim=1)
-        return functional.kl_div(found, wanted, log_target=True, reduction="batchmean") * temperature**2
+            of_teacher = self._model(samples)[:, columns]
+            is_right = columns[of_teacher.argmax(dim=1)] == labels
+            counts = is_right | ~torch.isin(labels, columns)
+            wanted = functional.log_softmax(of_teacher / temperature, dim=1)
+        found = functional.log_softmax(logits[:, columns] / temperature, dim=1)
+        divergences = functional.kl_div(found, wanted, log_target=True, reduction="none").sum(dim=1)
+        return (divergences * counts).mean() * temperature**2

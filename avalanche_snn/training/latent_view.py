@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from avalanche_snn.benchmarks.sample_batch import SampleBatch
 from avalanche_snn.benchmarks.whole_batches import TreeReader, with_whole_batches
+from avalanche_snn.training.seeded_draws import seeded_draws
 
 _CHUNK = 256
 
@@ -32,6 +33,7 @@ class LatentCache:
         self.stands_for = samples
         self._reader = TreeReader()
         self._latents: Tensor | None = None
+        self._draws: list[Tensor] = []
         self._others: list[list[Any]] = []
 
     @property
@@ -52,8 +54,10 @@ class LatentCache:
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of the packed latents and one of each label; 0 as long as there are none."""
-        return self._latents.nbytes + len(self._latents) if self._latents is not None else 0
+        """Bytes of the packed latents, of all their draws, and one of each label; 0 as long as there are none."""
+        if self._latents is None:
+            return 0
+        return self._latents.nbytes + sum(draw.nbytes for draw in self._draws) + len(self._latents)
 
     def __len__(self) -> int:
         return len(self.stands_for)
@@ -62,7 +66,7 @@ class LatentCache:
         """Return one sample: its latents, or its raster under the transforms of a group, and what stands beside it."""
         if self._latents is None:
             return self.stands_for._getitem_recursive_call(index, group_name)
-        return [self._latents[index], *(column[index] for column in self._others)]
+        return [self._chosen(np.array([index]), group_name)[0], *(column[index] for column in self._others)]
 
     def read_batch(self, indices: NDArray[np.int64], group_name: str) -> SampleBatch:
         """Return many samples: latents once there are some, until then rasters under the transforms of a group.
@@ -73,10 +77,12 @@ class LatentCache:
         """
         if self._latents is None:
             return self._reader.read(self.stands_for, indices, group_name)
-        latents = self._latents.index_select(0, torch.from_numpy(indices))
+        latents = self._chosen(indices, group_name)
         return SampleBatch([latents, *([column[i] for i in indices.tolist()] for column in self._others)])
 
-    def fill(self, encode: Callable[[Tensor], Tensor], device: torch.device) -> None:
+    def fill(
+        self, encode: Callable[[Tensor], Tensor], device: torch.device, n_augmented: int = 0, seed: int = 0
+    ) -> None:
         """Compute the latents of every sample, as the "eval" transforms show it, unless that was done before.
 
         No data loader is involved, since its iterator would draw from the global random generator and so change the
@@ -85,9 +91,22 @@ class LatentCache:
         Args:
             encode: rasters `[B, T, C]` -> packed latents uint8 `[B, T', ceil(H/8), P]`.
             device: where `encode` wants its rasters.
+            n_augmented: how many more latents to compute of each sample, as the "train" transforms show it. Who reads
+                a sample for training then gets any of these or the one under the "eval" transforms, each as likely.
+            seed: of what those transforms draw; the global random generators stay as they are.
         """
         if self.is_filled:
             return
+        latents, others = self._computed(encode, device, "eval")
+        if n_augmented:
+            with seeded_draws(seed):
+                self._draws = [self._computed(encode, device, "train")[0] for _ in range(n_augmented)]
+        self._latents, self._others = latents, others
+
+    def _computed(
+        self, encode: Callable[[Tensor], Tensor], device: torch.device, group_name: str
+    ) -> tuple[Tensor, list[list[Any]]]:
+        """Return the latents of every sample under the transforms of a group, and what stands beside the rasters."""
         n_samples = len(self.stands_for)
         chunks: list[Tensor] = []
         others: list[list[Any]] = []
@@ -95,12 +114,23 @@ class LatentCache:
         # disable=None: no bar where standard error is not a terminal.
         for start in tqdm(starts, desc="latents", unit="batch", leave=False, disable=None):
             indices = np.arange(start, min(start + _CHUNK, n_samples))
-            batch = self._reader.read(self.stands_for, indices, "eval")
+            batch = self._reader.read(self.stands_for, indices, group_name)
             chunks.append(encode(batch.rasters.to(device)).cpu())
             others = others or [[] for _ in batch.others]
             for column, values in zip(others, batch.others, strict=True):
                 column.extend(values)
-        self._latents, self._others = torch.cat(chunks), others
+        return torch.cat(chunks), others
+
+    def _chosen(self, indices: NDArray[np.int64], group_name: str) -> Tensor:
+        """Return latents of samples; for training any of their draws, which are as likely."""
+        rows = torch.from_numpy(indices)
+        found = self.latents.index_select(0, rows)
+        if self._draws and group_name == "train":
+            which = torch.randint(len(self._draws) + 1, (len(rows),))
+            for number, draw in enumerate(self._draws, start=1):
+                of_draw = which == number
+                found[of_draw] = draw[rows[of_draw]]
+        return found
 
 
 class LatentView(_FlatDataWithTransform):
@@ -110,7 +140,7 @@ class LatentView(_FlatDataWithTransform):
     from rasters to latents with the view, so rasters and latents never meet in one buffer.
 
     Rasters pass through the transforms of whichever group ("train", "eval") asks for them; latents are those of the
-    rasters under the "eval" transforms, computed once.
+    rasters under the "eval" transforms, computed once, beside a stated number of draws of the "train" transforms.
 
     Attributes:
         cache: what all copies of the view (one a transform group) share.

@@ -17,9 +17,9 @@ _END = _START / 1e4
 class LearningRateSchedule(SupervisedPlugin):
     """Let the learning rate follow a shape over all minibatches of an experience, and begin anew in the next one.
 
-    Torch's schedulers have to know beforehand how many steps there will be; here they are counted when an experience
-    begins: its epochs times the minibatches of the data loader, replays or not. The largest rate is the one that the
-    optimizer has then, each of its groups its own, and has again when the experience ends.
+    Torch's schedulers have to know beforehand how many steps there will be; here they are counted: the epochs of the
+    experience times the minibatches of the data loader, replays or not. The largest rate is the one that the optimizer
+    has when the experience begins, each of its groups its own, and has again when the experience ends.
 
     Args:
         shape: `"one_cycle"`: from 1/25 of the rate up to it over the first 30 % of the steps and down to nearly
@@ -39,7 +39,7 @@ class LearningRateSchedule(SupervisedPlugin):
         self.shape = shape
         self.first_shape = first_shape or shape
         self._rates: list[float] = []
-        self._n_steps = 0
+        self._n_epochs = 0
         self._step = 0
         self._share = 1.0
 
@@ -57,18 +57,20 @@ class LearningRateSchedule(SupervisedPlugin):
         self._step = state["step"]
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Count the steps that there will be, and look at the rates."""
+        """Look at the rates, and how many epochs there will be."""
         self._put_back(strategy)  # what a training that broke off has left
         if strategy.optimizer is None:
             return
         self._rates = [group["lr"] for group in strategy.optimizer.param_groups]
-        self._n_steps = strategy.train_epochs * len(strategy.dataloader)
+        self._n_epochs = strategy.train_epochs
         self._step = 0
 
     def before_training_iteration(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Set the rates of this step."""
         first = strategy.clock.train_exp_counter == 0
-        self._share = SHAPES[self.first_shape if first else self.shape](self._step, self._n_steps)
+        # Plugins for replay put a data loader of their own in its place, maybe after this one's `before_training_exp`.
+        n_steps = self._n_epochs * len(strategy.dataloader)
+        self._share = SHAPES[self.first_shape if first else self.shape](self._step, n_steps)
         for group, rate in zip(_groups(strategy), self._rates, strict=False):
             group["lr"] = rate * self._share
         self._step += 1
@@ -82,7 +84,7 @@ class LearningRateSchedule(SupervisedPlugin):
             # Who has set another rate meanwhile has meant it.
             if group["lr"] == rate * self._share:
                 group["lr"] = rate
-        self._rates, self._n_steps, self._step, self._share = [], 0, 0, 1.0
+        self._rates, self._n_epochs, self._step, self._share = [], 0, 0, 1.0
 
 
 def _groups(strategy: Any) -> list[dict[str, Any]]:

@@ -50,21 +50,21 @@ class SparseSpikes(SupervisedPlugin):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take nothing over."""
 
-    def before_training_epoch(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Begin to look at the layers: only within epochs, as strategies copy their networks between them."""
-        self._look_away()
-        if self.n_experiences is not None and strategy.clock.train_exp_counter >= self.n_experiences:
-            return
-        layers = dict(strategy.model.named_modules())
-        for name in self.weights:
-            if name not in layers:
-                known = ", ".join(repr(known) for known in layers if known)
-                raise ValueError(f"There is no layer {name!r} to make sparse; this network has {known}.")
-            self._handles.append(layers[name].register_forward_hook(partial(self._saw, name)))
+    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Say now which layers are not there."""
+        self._layers_of(strategy.model)
 
     def before_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Forget what other plugins had the network compute."""
+        """Begin to look at the layers: only within `forward`, as strategies copy and save their networks elsewhere."""
+        self._look_away()
         self._outputs.clear()
+        if self.n_experiences is None or strategy.clock.train_exp_counter < self.n_experiences:
+            for name, layer in self._layers_of(strategy.model).items():
+                self._handles.append(layer.register_forward_hook(partial(self._saw, name)))
+
+    def after_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Look away."""
+        self._look_away()
 
     def before_backward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Add to the loss what the layers have put out."""
@@ -73,9 +73,13 @@ class SparseSpikes(SupervisedPlugin):
             strategy.loss += self.weights[name] * sum(output.sum() for output in outputs) / n_cells
         self._outputs.clear()
 
-    def after_training_epoch(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Look away."""
-        self._look_away()
+    def _layers_of(self, model: nn.Module) -> dict[str, nn.Module]:
+        layers = dict(model.named_modules())
+        for name in self.weights:
+            if name not in layers:
+                known = ", ".join(repr(known) for known in layers if known)
+                raise ValueError(f"There is no layer {name!r} to make sparse; this network has {known}.")
+        return {name: layers[name] for name in self.weights}
 
     def _saw(self, name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
         if output.requires_grad:
@@ -85,4 +89,3 @@ class SparseSpikes(SupervisedPlugin):
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._outputs.clear()

@@ -27,17 +27,27 @@ class Fixed(nn.Module):
 def test_loss_is_zero_where_logits_differ_by_a_constant_or_on_unknown_classes():
     teacher, x = Teacher(Fixed(), [2, 0]), torch.tensor([[[1.0, 5.0, 2.0]]])
     assert teacher.classes == [0, 2]
-    assert teacher.loss(x, torch.tensor([[4.0, -9.0, 5.0]]), 2.0).item() == pytest.approx(0, abs=1e-7)
+    logits = torch.tensor([[4.0, -9.0, 5.0]])
+    assert teacher.loss(x, torch.tensor([2]), logits, 2.0).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_loss_is_the_divergence_worked_out_by_hand():
     # The teacher says ln 3 and 0: 3/4 and 1/4; the network says 1/2 and 1/2.
     x = torch.tensor([[[3.0, 1.0]]]).log()
     wanted = 0.75 * torch.tensor(0.75 / 0.5).log() + 0.25 * torch.tensor(0.25 / 0.5).log()
-    found = Teacher(Fixed(), [0, 1]).loss(x, torch.zeros(1, 2), 1.0)
+    found = Teacher(Fixed(), [0, 1]).loss(x, torch.tensor([0]), torch.zeros(1, 2), 1.0)
     torch.testing.assert_close(found, wanted)
     # Twice the logits at twice the temperature are the same softmax; the loss is multiplied by its square.
-    torch.testing.assert_close(Teacher(Fixed(), [0, 1]).loss(2 * x, torch.zeros(1, 2), 2.0), 4 * wanted)
+    hotter = Teacher(Fixed(), [0, 1]).loss(2 * x, torch.tensor([0]), torch.zeros(1, 2), 2.0)
+    torch.testing.assert_close(hotter, 4 * wanted)
+
+
+def test_a_teacher_is_not_followed_where_it_is_wrong():
+    x = torch.tensor([[[3.0, 1.0, 0.0]]]).expand(4, 1, 3)
+    teacher, logits = Teacher(Fixed(), [0, 1]), torch.zeros(4, 3)
+    alone = teacher.loss(x[:1], torch.tensor([0]), logits[:1], 1.0)
+    # Right, wrong, and twice of a class that it does not know: three of four samples count.
+    torch.testing.assert_close(teacher.loss(x, torch.tensor([0, 1, 2, 2]), logits, 1.0), alone * 3 / 4)
 
 
 def test_a_teacher_stays_as_it_was_and_shares_the_frozen_front_only():
@@ -53,8 +63,9 @@ def test_a_teacher_stays_as_it_was_and_shares_the_frozen_front_only():
     with torch.no_grad():
         for parameter in network.readout.parameters():
             parameter.add_(1.0)
-    assert teacher.loss(x, before, 1.0).item() == pytest.approx(0, abs=1e-6)
-    assert teacher.loss(network.encode(x), before, 1.0).item() == pytest.approx(0, abs=1e-6)
+    labels = before.argmax(dim=1)
+    assert teacher.loss(x, labels, before, 1.0).item() == pytest.approx(0, abs=1e-6)
+    assert teacher.loss(network.encode(x), labels, before, 1.0).item() == pytest.approx(0, abs=1e-6)
     assert all(parameter.requires_grad for parameter in network.readout.parameters())
 
 

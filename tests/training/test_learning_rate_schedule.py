@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from avalanche.core import SupervisedPlugin
+from avalanche.training.plugins import ReplayPlugin
 from tiny_learners import learn, tiny_benchmark, tiny_network, tiny_strategy
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
@@ -65,6 +66,17 @@ def test_steps_are_counted_where_replays_make_more_of_them():
     # A half of each minibatch of 8 is new in experience 1, so 12 samples take 3 steps.
     assert len(found[1]) == 2 * 3
     assert found[1] == pytest.approx(torch_rates(CosineAnnealingLR, 6))
+
+
+@pytest.mark.parametrize("schedule_first", [True, False])
+def test_steps_are_counted_where_a_plugin_has_a_data_loader_of_its_own(schedule_first):
+    """Avalanche's own replay puts one in the place of the strategy's, in its turn."""
+    rates, schedule = Rates(), LearningRateSchedule("cosine")
+    # Of 12 new samples, two in each minibatch; the strategy's own data loader has two minibatches of 8.
+    replay = ReplayPlugin(12, batch_size=2, batch_size_mem=6)
+    plugins = [schedule, replay] if schedule_first else [replay, schedule]
+    learn(tiny_strategy(tiny_network(), [*plugins, rates], train_epochs=1), tiny_benchmark())
+    assert rates.by_experience[1] == pytest.approx(torch_rates(CosineAnnealingLR, 6))
 
 
 def test_the_first_experience_may_have_a_shape_of_its_own():

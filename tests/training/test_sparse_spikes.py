@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -82,6 +83,24 @@ def test_nothing_is_left_on_the_network():
     assert all(not module._forward_hooks for module in network.modules())
     pickle.dumps(network)
     copy.deepcopy(network)
+
+
+@pytest.mark.parametrize("moment", ["after_training_epoch", "after_update"])
+def test_nothing_is_left_where_training_ends_early_or_breaks_off(moment):
+    class Ends(SupervisedPlugin):
+        pass
+
+    def end(self, strategy, **kwargs):
+        if moment == "after_update":
+            raise KeyboardInterrupt
+        strategy.stop_training()
+
+    setattr(Ends, moment, end)
+    network = tiny_network()
+    strategy = tiny_strategy(network, [SparseSpikes({"hidden1": 1.0}), Ends()])
+    with pytest.raises(KeyboardInterrupt) if moment == "after_update" else nullcontext():
+        strategy.train(tiny_benchmark().train_stream[0])
+    assert all(not module._forward_hooks for module in network.modules())
 
 
 def test_unknown_layers_and_bad_weights_are_refused():
