@@ -21,7 +21,11 @@ def markdown_choices(records: Iterable[Record], choices: Mapping[str, Any]) -> s
         choices: as `benchmarks.choices.read_choices` returns them.
     """
     lines = ["| strategy | tried: accuracy on validation data (%) | chosen |", "|---|---|---|"]
-    known = [record for record in records if record["settings"]["evaluate_on"] == "valid"]
+    known = [
+        record
+        for record in records
+        if record["settings"]["evaluate_on"] == "valid" and not record["settings"].get("configuration")
+    ]
     for strategy, choice in sorted(choices.items()):
         names = list(choice["options"])
         similar = [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from avalanche_snn.neurons.kernels import KERNELS
+from benchmarks.ablations import markdown_ablations
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.choice_table import markdown_choices
 from benchmarks.choices import CHOSEN, read_choices
@@ -32,7 +33,7 @@ from benchmarks.settings import RunPlan, Training
 from benchmarks.speed.command import add_speed
 from benchmarks.sweeps.command import add_sweep
 from benchmarks.sweeps.files import plans_for
-from benchmarks.tables import markdown_tables, write_tables
+from benchmarks.tables import Parts, markdown_tables, write_parts
 from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
 
 if TYPE_CHECKING:
@@ -167,12 +168,16 @@ def _figures(plan: RunPlan, record: Record) -> str:
 def _table(parsed: argparse.Namespace) -> int:
     results = parsed.results
     known = list(all_records(results)), list(all_refusals(results)), plans_for(results)
-    tables = markdown_tables(*known)
-    print(tables)
-    choices = markdown_choices(known[0], read_choices())
-    goals = markdown_goals(known[0])
+    parts = Parts(
+        tables=markdown_tables(*known),
+        overview=markdown_overview(*known),
+        choices=markdown_choices(known[0], read_choices()),
+        goals=markdown_goals(known[0]),
+        ablations=markdown_ablations(known[0]),
+    )
+    print(parts.tables)
     for path in parsed.write:
-        write_tables(tables, markdown_overview(*known), choices, goals, path)
+        write_parts(parts, path)
     return 0
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import mean
 
 from avalanche_snn.evaluation import forgetting
+from benchmarks.ablations import BEGIN as ABLATIONS_BEGIN
+from benchmarks.ablations import END as ABLATIONS_END
 from benchmarks.catalogue import benchmark_names, find_benchmark
 from benchmarks.choice_table import BEGIN as CHOICES_BEGIN
 from benchmarks.choice_table import END as CHOICES_END
@@ -71,27 +73,43 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
 
 
-def write_tables(tables: str, overview: str, choices: str, goals: str, path: Path) -> None:
-    """Put tables, overview, choices and goals between their markers in a Markdown file, as far as it has them.
+@dataclass(frozen=True)
+class Parts:
+    """What the bench writes into documents, each between markers of its own.
+
+    Attributes:
+        tables: of `markdown_tables`.
+        overview, choices, goals, ablations: of the functions of these names.
+    """
+
+    tables: str
+    overview: str = ""
+    choices: str = ""
+    goals: str = ""
+    ablations: str = ""
+
+
+def write_parts(parts: Parts, path: Path) -> None:
+    """Put tables and all else between their markers in a Markdown file, as far as it has them.
 
     Raises:
         ValueError: the file has no markers.
     """
-    text = path.read_text(encoding="utf-8")
-    path.write_text(replace_tables(text, tables, overview, choices, goals), encoding="utf-8")
+    path.write_text(replace_parts(path.read_text(encoding="utf-8"), parts), encoding="utf-8")
 
 
-def replace_tables(text: str, tables: str, overview: str = "", choices: str = "", goals: str = "") -> str:
-    """Return a text with tables, overview, choices and goals between their markers, as far as it has them.
+def replace_parts(text: str, parts: Parts) -> str:
+    """Return a text with tables and all else between their markers, as far as it has them.
 
     Raises:
         ValueError: it has no markers.
     """
     marked = {
-        (BEGIN, END): tables,
-        (OVERVIEW_BEGIN, OVERVIEW_END): overview,
-        (CHOICES_BEGIN, CHOICES_END): choices,
-        (GOALS_BEGIN, GOALS_END): goals,
+        (BEGIN, END): parts.tables,
+        (OVERVIEW_BEGIN, OVERVIEW_END): parts.overview,
+        (CHOICES_BEGIN, CHOICES_END): parts.choices,
+        (GOALS_BEGIN, GOALS_END): parts.goals,
+        (ABLATIONS_BEGIN, ABLATIONS_END): parts.ablations,
     }
     found = [markers for markers in marked if all(marker in text for marker in markers)]
     if not found:

@@ -15,7 +15,7 @@ from small_shd import small_samples, write_shd
 from avalanche_snn.logging import read_json_lines
 
 README = Path(__file__).parents[1] / "README.md"
-COMPOSE, KERNELS, COMPARE, LOG, RESUME = re.findall(
+COMPOSE, SPARSE, KERNELS, COMPARE, LOG, RESUME = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -46,6 +46,16 @@ def test_the_script_that_composes_a_strategy(after_the_first_block: dict[str, An
     # 20 x 100 bits are 250 bytes; 40 of them, and three numbers of 8 bytes for each of 20 classes.
     assert replay.memory.nbytes == 40 * 250 + 20 * 24
     assert strategy.model.front_is_frozen
+
+
+def test_the_configuration_behind_the_first_table(after_the_first_block: dict[str, Any]) -> None:
+    names = dict(after_the_first_block)
+    exec(SPARSE.replace("train_epochs=30", "train_epochs=1").replace("= 10, 64", "= 1, 64"), names)
+    strategy, replay = names["strategy"], names["replay"]
+    assert strategy.clock.train_exp_counter == 11
+    assert 0 < replay.memory.nbytes <= 16_000
+    assert replay.memory.counts.keys() == {(label, 0) for label in range(20)}
+    assert strategy.optimizer.param_groups[0]["lr"] == 2e-3
 
 
 def test_the_kernels_that_run_here_and_the_one_in_use(after_the_first_block: dict[str, Any]) -> None:

@@ -20,14 +20,12 @@ from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
 from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
+from avalanche_snn.training.raw_memory import first_rasters, fit_codec, labels_of, memory_of_rasters
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
 from avalanche_snn.training.replay_settings import check_distillation, check_n_augmented, check_replay_share
 from avalanche_snn.training.replays import PackedReplays, Replays, RestoredReplays
-from avalanche_snn.training.restored_counts import largest_restored, require_room_in
+from avalanche_snn.training.restored_counts import largest_restored
 from avalanche_snn.training.selection import make_selection
-
-_N_EXAMPLES = 32
-_CHUNK = 256
 
 
 class CompressedLatentReplayPlugin(SupervisedPlugin):
@@ -219,8 +217,9 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         if self._n_experiences == 0:
             self._memory = self._make_memory(strategy)
         elif self.cut_after == INPUT:
-            self._fit_codec(strategy.experience.dataset)
-        self._require_room(strategy.experience)
+            fit_codec(self.memory, strategy.experience.dataset.eval())
+        if self.budget != 0:
+            self._require_room(strategy.experience)
         if self.cut_after != INPUT and self._n_experiences > 0:
             self._fill_caches(strategy)
             self._front = FrozenFront(strategy.model)
@@ -228,7 +227,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             self._teacher = Teacher(strategy.model, self._classes_seen)
         n_samples = strategy.train_mb_size
         if len(self.memory) > 0:
-            self._plan = ReplayPlan(self.memory.n_seen, _labels_of(strategy.experience.dataset)[0], self.replay_share)
+            self._plan = ReplayPlan(self.memory.n_seen, labels_of(strategy.experience.dataset)[0], self.replay_share)
             # Only the data loaders, which are made now, have to know.
             strategy.train_mb_size = self._plan.new_among(n_samples)
             self._replays = (
@@ -270,7 +269,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             self._fill_caches(strategy)
         if self.budget != 0:
             self._remember(strategy)
-        self._classes_seen.update(_labels_of(strategy.experience.dataset)[0])
+        self._classes_seen.update(labels_of(strategy.experience.dataset)[0])
         self._n_experiences += 1
         type(strategy)._after_training_exp(strategy, **kwargs)
         self._forget_experience()
@@ -290,46 +289,19 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         strategy.model = CuttableSequential(OrderedDict(model._modules)).train(model.training)
 
     def _make_memory(self, strategy: Any) -> ExemplarMemory:
-        """Cut the network, and make a memory for what its front puts out."""
+        """Cut the network, and make a memory for what its front puts out, or for rasters."""
         dataset = strategy.experience.dataset.eval()
-        rasters = rasters_of(dataset, range(min(_N_EXAMPLES, len(dataset))))
         if self.cut_after == INPUT:
-            (n_time_steps, n_features), largest = rasters.shape[1:], self._largest_to_store(dataset)
-            codec = make_codec(self.codec, n_time_steps, n_features, largest)
-            codec.encode(rasters)  # says now what it cannot store
-            require_room_in(rasters.dtype, codec)
-        else:
-            strategy.model.cut(self.cut_after, rasters.to(strategy.device))
-            (n_time_steps, n_features), largest = strategy.model.latent_shape, strategy.model.largest_latent
-            codec = make_codec(self.codec, n_time_steps, n_features, largest)
-            strategy.model.hold_latents_up_to(largest_restored(codec))
-        memory = ExemplarMemory(self.budget, codec, self._selection)
-        if self.cut_after == INPUT:
-            memory.expect(rasters)  # the latents of a front that is yet to be trained would tell nothing
-        return memory
-
-    def _fit_codec(self, dataset: Any) -> None:
-        """Give every cell of a raw memory more bits when counts come that its code cannot hold."""
-        codec = self.memory.codec
-        largest = self._largest_to_store(dataset.eval())
-        if largest > codec.max_count:
-            wider = make_codec(codec.spec, codec.n_time_steps, codec.n_features, largest)
-            require_room_in(rasters_of(dataset, [0]).dtype, wider)
-            self.memory.recode(wider)
-
-    def _largest_to_store(self, dataset: Any) -> int:
-        """Return the largest value of any raster, or 1 for a code that keeps only whether there is one."""
-        if self.codec.startswith("any"):
-            return 1
-        starts = range(0, len(dataset), _CHUNK)
-        return max(1, *(int(rasters_of(dataset, range(i, min(i + _CHUNK, len(dataset)))).max()) for i in starts))
+            return memory_of_rasters(dataset, self.codec, self.budget, self._selection)
+        strategy.model.cut(self.cut_after, first_rasters(dataset).to(strategy.device))
+        n_time_steps, n_features = strategy.model.latent_shape
+        codec = make_codec(self.codec, n_time_steps, n_features, strategy.model.largest_latent)
+        strategy.model.hold_latents_up_to(largest_restored(codec))
+        return ExemplarMemory(self.budget, codec, self._selection)
 
     def _require_room(self, experience: Any) -> None:
         """See that the budget holds an exemplar of each class, of the whole benchmark where it tells its classes."""
-        if self.budget == 0:
-            return
-        labels, task_labels = _labels_of(experience.dataset)
-        groups = {*self.memory.keys, *zip(labels, task_labels, strict=True)}
+        groups = {*self.memory.keys, *zip(*labels_of(experience.dataset), strict=True)}
         known = [getattr(experience, name, None) or [] for name in ("classes_seen_so_far", "future_classes")]
         self.memory.require_room_for(max(len(groups), len(set().union(*known))))
 
@@ -349,15 +321,12 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         """Return samples, class labels and, where there are any, task labels, with replays behind them."""
         if self._plan is None or self._replays is None:
             return minibatch
-        if (n_replays := self._plan.replays_for(len(strategy.mb_y))) == 0:
+        if not (n_replays := self._plan.replays_for(len(strategy.mb_y))):
             return minibatch
         numbers = self.memory.draw(n_replays, self._plan.group_shares, self._generator)
         replays = self._replays.take(numbers, minibatch[0])
         labels, task_labels = self.memory.labels_of(numbers)
-        joined = [
-            torch.cat((minibatch[0], replays)),
-            torch.cat((minibatch[1], labels.to(minibatch[1]))),
-        ]
+        joined = [torch.cat((minibatch[0], replays)), torch.cat((minibatch[1], labels.to(minibatch[1])))]
         if len(minibatch) > 2:
             joined += [*minibatch[2:-1], torch.cat((minibatch[-1], task_labels.to(minibatch[-1])))]
         return joined
@@ -372,16 +341,10 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             decoded: Tensor = strategy.model.decode(cache.latents[positions].to(strategy.device))
             return decoded.cpu()
 
-        self.memory.update(Candidates(*_labels_of(dataset), latents))
+        self.memory.update(Candidates(*labels_of(dataset), latents))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_caches": list(self._caches)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _caches=weakref.WeakSet(state["_caches"]))
-
-
-def _labels_of(dataset: Any) -> tuple[list[int], list[int]]:
-    """Return class label and task label (0 where there is none) of every sample."""
-    labels = [int(label) for label in dataset.targets]
-    return labels, [int(task) for task in getattr(dataset, "targets_task_labels", [0] * len(labels))]

@@ -9,8 +9,10 @@ import pytest
 from made_records import record_of
 
 from benchmarks import tables
+from benchmarks.ablations import markdown_ablations
 from benchmarks.choice_table import markdown_choices
 from benchmarks.choices import read_choices
+from benchmarks.goals import markdown_goals
 from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
 from benchmarks.overview import END as OVERVIEW_END
 from benchmarks.overview import markdown_overview
@@ -220,19 +222,25 @@ def test_what_was_tried_on_validation_data_worked_out_by_hand() -> None:
 
 def test_tables_go_between_the_markers(tmp_path: Path) -> None:
     text = f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n"
-    assert tables.replace_tables(text, "new") == f"before\n{tables.BEGIN}\n\nnew\n\n{tables.END}\nafter\n"
+    assert tables.replace_parts(text, tables.Parts("new")) == f"before\n{tables.BEGIN}\n\nnew\n\n{tables.END}\nafter\n"
     both = f"{OVERVIEW_BEGIN}old{OVERVIEW_END} and {text}"
-    replaced = tables.replace_tables(both, "new", "over")
+    replaced = tables.replace_parts(both, tables.Parts("new", "over"))
     assert replaced.startswith(f"{OVERVIEW_BEGIN}\n\nover\n\n{OVERVIEW_END} and before")
     assert f"{tables.BEGIN}\n\nnew\n\n{tables.END}" in replaced
     with pytest.raises(ValueError, match="which are missing"):
-        tables.replace_tables("no markers", "new")
+        tables.replace_parts("no markers", tables.Parts("new"))
 
 
 @pytest.mark.parametrize("path", [README, README.parent / "docs" / "results.md"], ids=lambda path: path.name)
 def test_documents_show_what_the_records_say(path: Path) -> None:
     known = list(all_records(RESULTS)), list(all_refusals(RESULTS)), plans_for(RESULTS)
     text = path.read_text(encoding="utf-8")
-    choices = markdown_choices(known[0], read_choices())
-    shown = tables.replace_tables(text, tables.markdown_tables(*known), markdown_overview(*known), choices)
+    parts = tables.Parts(
+        tables.markdown_tables(*known),
+        markdown_overview(*known),
+        markdown_choices(known[0], read_choices()),
+        markdown_goals(known[0]),
+        markdown_ablations(known[0]),
+    )
+    shown = tables.replace_parts(text, parts)
     assert shown == text, "run `python -m benchmarks table --write README.md docs/results.md`"
