@@ -33,6 +33,7 @@ CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
     {
         configuration.name: configuration
         for configuration in (
+            Configuration("paper", "Network and training of arXiv 2407.03111, as the benchmarks have them"),
             Configuration(
                 "sparse",
                 "Adaptive neurons behind fixed delays, few spikes, pooled over ten time steps",

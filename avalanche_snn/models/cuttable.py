@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -80,7 +81,12 @@ class CuttableSequential(nn.Sequential):
             )
         self._front_length = length
         try:
-            latents = self.front(example)
+            with ExitStack() as stack:
+                # The shape that latents will have: of those that are pooled when the front is frozen.
+                for layer in self.front_layers():
+                    if isinstance(layer, TimePooling):
+                        stack.enter_context(layer.started())
+                latents = self.front(example)
             self._check_latents(latents, after)
         except Exception:
             self._front_length = before
@@ -169,14 +175,29 @@ class CuttableSequential(nn.Sequential):
         return pack(latents, self._n_latent_planes)
 
     def freeze_front(self) -> None:
-        """Freeze the front: no gradient, and evaluation mode (still batch statistics, no dropout) from now on."""
+        """Freeze the front: no gradient, and evaluation mode (still batch statistics, no dropout) from now on.
+
+        A time pooling at its end that was to begin late begins now.
+        """
         for layer in self.front_layers():
             for parameter in layer.parameters():
                 parameter.requires_grad_(False)
                 # Weight decay and momentum move whatever still has a gradient.
                 parameter.grad = None
             layer.eval()
+            if isinstance(layer, TimePooling):
+                layer.start()
         self._front_frozen = True
+
+    def scale_back_thresholds(self, factor: float) -> None:
+        """Make the thresholds of the back's spiking layers so many times as high, see `SpikingLayer.scale_threshold`.
+
+        Raises:
+            ValueError: the factor is not above 0.
+        """
+        for layer in self._layers()[self._require_cut() :]:
+            if isinstance(layer, SpikingLayer) and factor != 1:
+                layer.scale_threshold(factor)
 
     def front_state(self) -> dict[str, Tensor]:
         """Return the front's parameters and buffers by name; the tensors are the network's own, not copies."""

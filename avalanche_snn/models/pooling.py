@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,12 +19,19 @@ class TimePooling(nn.Module):
         window: time steps a window, >= 1; the last window may be shorter.
         mode: `"any"`: the maximum (of spikes: was there any?), gradient to the maximum, ties shared equally;
             `"count"`: the sum (of spikes: how many?).
+        late: pool from `start()` on only, which a front calls when it is frozen: what follows is trained on all time
+            steps first, and on fewer from then on (Replay4NCL, arXiv 2503.17061).
+
+    Attributes:
+        is_pooling: whether it pools now, a bool of shape `[]` that is saved with the network; None if it always does.
 
     Raises:
         ValueError: a window that is not a whole number >= 1, or an unknown mode.
     """
 
-    def __init__(self, window: int, mode: str = "any") -> None:
+    is_pooling: Tensor | None
+
+    def __init__(self, window: int, mode: str = "any", *, late: bool = False) -> None:
         super().__init__()
         if isinstance(window, bool) or not isinstance(window, int) or window < 1:
             raise ValueError(f"TimePooling: wanted a window of 1 time step or more, came {window!r}")
@@ -28,29 +39,50 @@ class TimePooling(nn.Module):
             raise ValueError(f"TimePooling: unknown mode {mode!r}, choose one of {', '.join(map(repr, MODES))}")
         self.window = window
         self.mode = mode
+        self.register_buffer("is_pooling", torch.tensor(False) if late else None)
 
     @classmethod
     def from_spec(cls, spec: str) -> TimePooling:
-        """Read `"any/5"` or `"count/10"`: mode, then time steps a window.
+        """Read `"any/5"`, `"count/10"` or `"any/5/late"`: mode, time steps a window, and whether it pools late.
 
         Raises:
             ValueError: anything else.
         """
-        mode, _, window = spec.partition("/")
-        if mode not in MODES or not window.isdecimal() or int(window) < 1:
+        mode, _, rest = spec.partition("/")
+        window, _, when = rest.partition("/")
+        if mode not in MODES or not window.isdecimal() or int(window) < 1 or rest not in (window, f"{window}/late"):
             raise ValueError(
-                f"time pooling {spec!r}: wanted 'any/W' or 'count/W' with W >= 1 time steps a window, as in 'any/5'"
+                f"time pooling {spec!r}: wanted 'any/W' or 'count/W' with W >= 1 time steps a window, as in 'any/5', "
+                "or 'any/W/late' to begin when the front is frozen"
             )
-        return cls(int(window), mode)
+        return cls(int(window), mode, late=when == "late")
+
+    def start(self) -> None:
+        """Pool from now on."""
+        if self.is_pooling is not None:
+            self.is_pooling.fill_(True)
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Pool for a while, whether it has been started or not."""
+        before = None if self.is_pooling is None else self.is_pooling.clone()
+        self.start()
+        try:
+            yield
+        finally:
+            if self.is_pooling is not None and before is not None:
+                self.is_pooling.copy_(before)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool `[B, T, H]` to `[B, ceil(T / window), H]`, same dtype.
+        """Pool `[B, T, H]` to `[B, ceil(T / window), H]`, same dtype; as it is where pooling has not begun.
 
         Raises:
             ValueError: an input that is not of rank 3 or has no time step.
         """
         if x.dim() != 3 or x.shape[1] < 1:
             raise ValueError(f"TimePooling wanted an input [B, T, H] with T >= 1, came {list(x.shape)}")
+        if self.is_pooling is not None and not self.is_pooling:
+            return x
         n_windows = -(-x.shape[1] // self.window)
         n_missing = n_windows * self.window - x.shape[1]
         if n_missing:
@@ -61,4 +93,4 @@ class TimePooling(nn.Module):
 
     def extra_repr(self) -> str:
         """Mode and window, for `print(model)`."""
-        return f"{self.mode}/{self.window}"
+        return f"{self.mode}/{self.window}" + ("" if self.is_pooling is None else "/late")

@@ -67,6 +67,13 @@ class AdaptiveLeaky(SpikingLayer):
         if "alpha" in self._parameters:  # not while the base class is being set up
             self._reset_neurons()
 
+    def scale_threshold(self, factor: float) -> None:
+        """As in `SpikingLayer`; what a spike adds to the adaptation current is divided too, within its range."""
+        super().scale_threshold(factor)
+        with torch.no_grad():
+            b = self.get_parameter("b")
+            b.copy_(b.clamp(*RANGES["b"]) / factor)
+
     def _reset_neurons(self) -> None:
         for name, (low, high) in RANGES.items():
             nn.init.uniform_(self.get_parameter(name), low, high)

@@ -112,6 +112,26 @@ class SpikingLayer(nn.Module, ABC):
             compute = kernel.recompute if self.recompute and torch.is_grad_enabled() else kernel.layer
             return compute(x, *self._weight_and_bias(), self._recurrent_weight(), self._neuron())
 
+    def scale_threshold(self, factor: float) -> None:
+        """Make the threshold so many times as high, in effect: all that drives the membrane is divided by the factor.
+
+        Spikes are then those of neurons with that threshold (reset to zero, by subtraction of it, or none).
+
+        Args:
+            factor: above 0; below 1 for neurons that spike more easily.
+
+        Raises:
+            ValueError: another factor.
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise ValueError(f"The factor of a threshold must lie above 0, but {factor!r} came.")
+        norm = self.batch_norm
+        drives = (self.weight, self.bias) if norm is None else (norm.weight, norm.bias)
+        with torch.no_grad():
+            for drive in (*drives, self.recurrent_weight):
+                if drive is not None:
+                    drive.div_(factor)
+
     @property
     def kernel_in_use(self) -> str:
         """The name of the kernel that computes the layer where it is now: what "auto" comes to.

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
@@ -20,15 +19,21 @@ from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
 from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
+from avalanche_snn.training.plugin_ahead import PluginAhead
 from avalanche_snn.training.raw_memory import first_rasters, fit_codec, labels_of, memory_of_rasters
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
-from avalanche_snn.training.replay_settings import check_distillation, check_n_augmented, check_replay_share
+from avalanche_snn.training.replay_settings import (
+    check_distillation,
+    check_n_augmented,
+    check_replay_share,
+    check_threshold_scale,
+)
 from avalanche_snn.training.replays import PackedReplays, Replays, RestoredReplays
 from avalanche_snn.training.restored_counts import largest_restored
 from avalanche_snn.training.selection import make_selection
 
 
-class CompressedLatentReplayPlugin(SupervisedPlugin):
+class CompressedLatentReplayPlugin(PluginAhead):
     """Freeze the front of a spiking network after the first experience and replay compressed latents from then on.
 
     The first experience trains the whole network. At its end the front, up to the layer `after`, is frozen, and the
@@ -61,6 +66,8 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         n_augmented: latents of each new sample under the benchmark's `train_transform`, so many seeded draws that are
             computed once, beside the one under its `eval_transform`; each epoch takes any of them. The memory keeps
             those under the `eval_transform`.
+        threshold_scale: by how much the thresholds of the back rise when the front is frozen; below 1 where fewer time
+            steps bring fewer spikes (Replay4NCL, arXiv 2503.17061; `TimePooling(late=True)`).
         evaluation_mode: train the back in evaluation mode, as it will be evaluated: the statistics of batch
             normalisation stand still after the first experience, and no dropout drops anything.
         seed: of the plugin's own random generator; the global one is never drawn from.
@@ -85,6 +92,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         distillation: float = 0.0,
         temperature: float = 2.0,
         n_augmented: int = 0,
+        threshold_scale: float = 1.0,
         evaluation_mode: bool = False,
         seed: int = 0,
     ) -> None:
@@ -92,6 +100,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         check_replay_share(replay_share)
         check_distillation(distillation, temperature)
         check_n_augmented(n_augmented)
+        check_threshold_scale(threshold_scale)
         make_codec(codec, n_time_steps=2**16, n_features=1)  # a bad spec should not wait for the first experience
         self.cut_after = after
         self.budget = parse_memory_size(memory)
@@ -100,6 +109,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self.distillation = float(distillation)
         self.temperature = float(temperature)
         self.n_augmented = n_augmented
+        self.threshold_scale = float(threshold_scale)
         self.evaluation_mode = evaluation_mode
         self._generator = torch.Generator().manual_seed(seed)
         self._selection = make_selection(selection, self._generator)
@@ -151,6 +161,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             "distillation": self.distillation,
             "temperature": self.temperature,
             "n_augmented": self.n_augmented,
+            "threshold_scale": self.threshold_scale,
             "evaluation_mode": self.evaluation_mode,
             "seed": self._generator.initial_seed(),
         }
@@ -181,32 +192,14 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
             self._plan.owed = state["owed"]
 
     def before_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Put this plugin ahead of the strategy's own code and of every other plugin, for the duration of `train`.
-
-        Some strategies (DER, ER_ACE) read the experience's data, and some plugins (RWalk) the minibatch, before the
-        turn of a plugin that is listed last; methods of the instance are what comes before all of them.
-        """
+        """Come ahead of the strategy's own code, and make its network one that can be cut."""
         if sum(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins) > 1:
             raise ValueError("A strategy can have one CompressedLatentReplayPlugin, but more were listed.")
         self._adopt_model(strategy)
         # What a training that was interrupted has left.
         self._put_front_back(strategy)
         self._forget_experience()
-        for name, ahead in self._hooks().items():
-            setattr(strategy, name, partial(ahead, strategy))
-
-    def after_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Give the strategy its own methods back."""
-        for name in self._hooks():
-            strategy.__dict__.pop(name, None)
-
-    def _hooks(self) -> dict[str, Any]:
-        return {
-            "_before_training_exp": self._before_training_exp,
-            "_before_training_epoch": self._before_training_epoch,
-            "_before_training_iteration": self._before_training_iteration,
-            "_after_training_exp": self._after_training_exp,
-        }
+        super().before_training(strategy, *args, **kwargs)
 
     def _before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Prepare data, network and memory before the strategy looks at them."""
@@ -264,6 +257,7 @@ class CompressedLatentReplayPlugin(SupervisedPlugin):
         self._put_front_back(strategy)
         if self.cut_after != INPUT and self._n_experiences == 0:
             strategy.model.freeze_front()
+            strategy.model.scale_back_thresholds(self.threshold_scale)
             if self.evaluation_mode:
                 strategy.model.stay_in_evaluation_mode()
             self._fill_caches(strategy)

@@ -31,3 +31,9 @@ def check_n_augmented(number: int) -> None:
     """Raise ValueError for what is no whole number from 0."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise ValueError(f"n_augmented must be a whole number from 0, but {number!r} came.")
+
+
+def check_threshold_scale(factor: float) -> None:
+    """Raise ValueError for what is no number above 0."""
+    if not (math.isfinite(factor) and factor > 0):
+        raise ValueError(f"threshold_scale must lie above 0, but {factor!r} came.")

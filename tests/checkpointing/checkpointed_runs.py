@@ -41,6 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "replay": {"memory": "300 B", "replay_share": 0.35, "seed": 5},
     "compressed_latent_replay": {"after": "hidden1", "memory": "300 B"},
     "distilled_latent_replay": {"after": "hidden1", "memory": "300 B"},
+    "replay4ncl": {"after": "hidden1", "memory": "300 B"},
     "agem": {"memory": "460 B", "sample_size": 4},
     "bic": {"memory": "300 B"},
     "der": {"memory": "370 B", "train_mb_size": 3},
