@@ -67,9 +67,11 @@ class LearningRateSchedule(SupervisedPlugin):
 
     def before_training_iteration(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Set the rates of this step."""
+        if not self._rates:
+            return  # strategies that do not optimise have none
         first = strategy.clock.train_exp_counter == 0
         # Plugins for replay put a data loader of their own in its place, maybe after this one's `before_training_exp`.
-        n_steps = self._n_epochs * len(strategy.dataloader)
+        n_steps = max(self._step + 1, self._n_epochs * len(strategy.dataloader))
         self._share = SHAPES[self.first_shape if first else self.shape](self._step, n_steps)
         for group, rate in zip(_groups(strategy), self._rates, strict=False):
             group["lr"] = rate * self._share

@@ -10,6 +10,7 @@ from tiny_learners import learn, tiny_benchmark, tiny_network, tiny_strategy
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from avalanche_snn.training import CompressedLatentReplayPlugin, LearningRateSchedule
+from strategies import streaming_lda
 
 RATE = 0.05
 
@@ -128,3 +129,13 @@ def test_no_epochs_change_nothing():
 def test_unknown_shapes_are_refused_by_name():
     with pytest.raises(ValueError, match="unknown shape 'saw': choose one of 'constant', 'one_cycle', 'cosine'"):
         LearningRateSchedule("saw")
+
+
+def test_a_strategy_without_an_optimizer_is_left_alone():
+    network = tiny_network()
+    strategy = streaming_lda.build(
+        network, None, plugins=[LearningRateSchedule("cosine")], evaluator=None, train_mb_size=8, eval_mb_size=16
+    )
+    strategy.train_epochs = 0  # it makes one pass all the same
+    strategy.train(tiny_benchmark(task_labels=True).train_stream[0])
+    assert strategy.num_updates > 0
