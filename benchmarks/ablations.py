@@ -16,6 +16,7 @@ from benchmarks.summaries import describe_strategy
 BEGIN = "<!-- ablations: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
 END = "<!-- end of ablations -->"
 _AS_IT_IS = "as it is"
+_NOTHING = "None of these runs has a record yet."
 _Accuracies = dict[str, list[float]]
 
 
@@ -33,7 +34,7 @@ def markdown_ablations(records: Iterable[Record]) -> str:
         memory = settings["options"].get("memory", "")
         key = (settings["configuration"], record["strategy"], record["benchmark"], record["split"])
         tables[key][_what_is_changed(record)][memory].append(100 * record["final_accuracy"])
-    return "\n\n".join(_table(*key, rows) for key, rows in sorted(tables.items()))
+    return "\n\n".join(_table(*key, rows) for key, rows in sorted(tables.items())) or _NOTHING
 
 
 def _new_row() -> _Accuracies:

@@ -88,4 +88,4 @@ def test_ablations_say_what_was_changed_and_by_how_much() -> None:
         "| distillation=0.0 | 85.0 (-5.0) | 60.0 (-20.0) |",
         "| sparse_spikes={} | 91.0 (+1.0) |  |",
     ]
-    assert markdown_ablations(records[-1:]) == ""
+    assert markdown_ablations(records[-1:]) == "None of these runs has a record yet."
