@@ -14,7 +14,7 @@ from benchmarks.confusions import plot_confusions, with_confusion
 from benchmarks.fronts import plot_fronts
 from benchmarks.matrices import plot_matrices
 from benchmarks.records import Record
-from benchmarks.summaries import Summary, best_first, summarise
+from benchmarks.summaries import Summary, best_first, summarise, usual_epochs
 
 #: Below, an accuracy matrix says no more than the curves do.
 _FEWEST_EXPERIENCES = 4
@@ -40,9 +40,7 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs))
     for (benchmark, data_name, split, epochs), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
-        usual = find_benchmark(benchmark).training
-        is_usual = epochs == (usual.first_epochs, usual.epochs)
-        length = "" if is_usual else f"-{epochs[0]}+{epochs[1]}-epochs"
+        length = "" if epochs == usual_epochs(benchmark) else f"-{epochs[0]}+{epochs[1]}-epochs"
         name = f"{benchmark}-{data_name}-{split}{length}"
         paths.append(_plot_curves(summaries, looks, folder / f"{name}.png"))
         grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]

@@ -65,7 +65,7 @@ def pretrain(
     strategy = naive.build(
         model,
         make_optimizer(plan.training, model),
-        train_mb_size=plan.training.first_minibatch or plan.training.minibatch,
+        train_mb_size=plan.training.minibatch_of_first,
         train_epochs=plan.training.first_epochs,
         criterion=make_loss(plan.training),
         plugins=[*make_plugins(plan.training), *plugins],

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from avalanche.core import SupervisedPlugin
-from torch import Tensor, nn
+from torch import nn
 
 from avalanche_snn.models import RecurrentSNN, make_model
-from avalanche_snn.spikes import ChannelShift, EventDrop, TimeShift, TimeStretch
+from avalanche_snn.spikes import ChannelShift, Composed, EventDrop, TimeShift, TimeStretch
 from avalanche_snn.training import (
     GradientClipping,
     LearningRateSchedule,
@@ -32,8 +32,8 @@ _BLEND = "blend"
 CONSTANT = "constant"
 
 
-class Augmentation:
-    """Several random changes, one after the other, of a raster `[T, C]` or a batch of them `[B, T, C]`.
+class Augmentation(Composed):
+    """Several random changes of rasters, one after the other, by their names.
 
     Args:
         extents: name of a change -> its extent, see `Training.augmentation`; "blend" is left to its plugin.
@@ -42,20 +42,12 @@ class Augmentation:
         ValueError: there is no such change.
     """
 
-    takes_batches = True
-
     def __init__(self, extents: Mapping[str, float]) -> None:
         known = (*_AUGMENTATIONS, _BLEND)
         unknown = [name for name in extents if name not in known]
         if unknown:
             raise ValueError(f"There is no augmentation {unknown[0]!r}; there are {', '.join(known)}.")
-        self.changes = [make(extents[name]) for name, make in _AUGMENTATIONS.items() if name in extents]
-
-    def __call__(self, rasters: Tensor) -> Tensor:
-        """Return rasters of the same shape and dtype, changed."""
-        for change in self.changes:
-            rasters = change(rasters)
-        return rasters
+        super().__init__(*(make(extents[name]) for name, make in _AUGMENTATIONS.items() if name in extents))
 
 
 def make_augmentation(training: Training) -> dict[str, Augmentation]:

@@ -157,10 +157,12 @@ class _Run:
         own = dict(plan.options)
         if takes_seed(plan.strategy):
             own["seed"] = plan.seed
+        as_first = self.jointly or self.from_scratch
+        minibatch = plan.training.minibatch_of_first if as_first else plan.training.minibatch
         return self.file.build(
             model,
             make_optimizer(plan.training, model),
-            train_mb_size=self._first_minibatch if self.jointly or self.from_scratch else plan.training.minibatch,
+            train_mb_size=minibatch,
             eval_mb_size=_EVALUATION_MINIBATCH,
             criterion=make_loss(plan.training),
             plugins=[
@@ -188,7 +190,7 @@ class _Run:
             strategy.train_epochs = training.epochs
             learning_rate, strategy.train_mb_size = training.learning_rate, training.minibatch
             if number == 0 or self.from_scratch:
-                strategy.train_mb_size = self._first_minibatch
+                strategy.train_mb_size = training.minibatch_of_first
                 strategy.train_epochs = training.first_epochs if self.trains_first else 0
                 learning_rate = training.first_learning_rate
             # A strategy that does not train the network has no optimizer.
@@ -202,10 +204,6 @@ class _Run:
         metrics = strategy.eval(self._evaluation_stream)
         self.confusions.append(_confusion(metrics))
         return [_experience_accuracy(metrics, number) for number in range(len(self._evaluation_stream))]
-
-    @property
-    def _first_minibatch(self) -> int:
-        return self.plan.training.first_minibatch or self.plan.training.minibatch
 
     @property
     def _evaluation_stream(self) -> Any:

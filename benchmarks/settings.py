@@ -77,13 +77,18 @@ class Training:
         }
 
     @property
+    def minibatch_of_first(self) -> int:
+        """Samples in a minibatch of the first experience."""
+        return self.first_minibatch or self.minibatch
+
+    @property
     def of_first(self) -> Settings:
         """What decides how the network looks after the first experience."""
         elsewhere = (*_IN_ALL_RECORDS, "schedule", "first_minibatch")
         return {
             "epochs": self.first_epochs,
             "learning_rate": self.first_learning_rate,
-            "minibatch": self.first_minibatch or self.minibatch,
+            "minibatch": self.minibatch_of_first,
             "loss": self.loss,
             **{name: value for name, value in self.settings.items() if name not in elsewhere},
         }

@@ -51,9 +51,7 @@ class Summary:
     @property
     def is_usual_length(self) -> bool:
         """Whether it was trained for as many epochs as its benchmark has by default, or its configuration."""
-        own = find_configuration(self.records[0]["settings"].get("configuration")).training
-        usual = replace(find_benchmark(self.benchmark).training, **own)
-        return self.epochs == (usual.first_epochs, usual.epochs)
+        return self.epochs == usual_epochs(self.benchmark, self.records[0]["settings"].get("configuration"))
 
     @property
     def final_accuracy(self) -> float:
@@ -100,6 +98,12 @@ def epochs_of(settings: Settings) -> tuple[int, int]:
     """Return the epochs on the first experience and on each later one."""
     training = settings["training"]
     return training["first_epochs"], training["epochs"]
+
+
+def usual_epochs(benchmark: str, configuration: str | None = None) -> tuple[int, int]:
+    """Return the epochs that a benchmark has by default, or under a configuration."""
+    training = replace(find_benchmark(benchmark).training, **find_configuration(configuration).training)
+    return training.first_epochs, training.epochs
 
 
 def label_of(record: Record) -> str:

@@ -141,7 +141,7 @@ class CuttableSequential(nn.Sequential):
 
     def back(self, latents: Tensor) -> Tensor:
         """Put latents `[B, T', H]` (float) through the back -> logits `[B, K]`."""
-        return _through(self._layers()[self._require_cut() :], latents)
+        return _through(self._back_layers(), latents)
 
     def encode(self, rasters: Tensor) -> Tensor:
         """Put rasters `[B, T, C]` through the front and pack what comes out: uint8 `[B, T', ceil(H/8), P]`.
@@ -195,7 +195,7 @@ class CuttableSequential(nn.Sequential):
         Raises:
             ValueError: the factor is not above 0.
         """
-        for layer in self._layers()[self._require_cut() :]:
+        for layer in self._back_layers():
             if isinstance(layer, SpikingLayer) and factor != 1:
                 layer.scale_threshold(factor)
 
@@ -239,7 +239,7 @@ class CuttableSequential(nn.Sequential):
                 raise ValueError(
                     f"Packed latents {list(batch.shape)} came, but this network is not cut: call cut(after, example)."
                 )
-            counts = _take_counts(self._layers()[self._require_cut() :]) and batch.shape[-1] <= _BITS_OF_A_BYTE
+            counts = _take_counts(self._back_layers()) and batch.shape[-1] <= _BITS_OF_A_BYTE
             return self.back(self._unpacked(batch, torch.uint8) if counts else self.decode(batch))
         if self._front_frozen:
             with torch.no_grad():
@@ -258,6 +258,9 @@ class CuttableSequential(nn.Sequential):
             ValueError: the network is not cut yet.
         """
         return self._layers()[: self._require_cut()]
+
+    def _back_layers(self) -> list[nn.Module]:
+        return self._layers()[self._require_cut() :]
 
     def _run_front(self, rasters: Tensor) -> Tensor:
         return _through(self.front_layers(), self._as_input(rasters, self.front_layers()))

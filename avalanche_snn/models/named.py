@@ -25,6 +25,18 @@ class NamedModel:
     settings: Mapping[str, Any]
 
 
+# Neurons of Bittar & Garner (2022), and what goes with them in every network here.
+_ADAPTIVE: Mapping[str, Any] = MappingProxyType(
+    {
+        "neuron": "adaptive",
+        "batch_norm": True,
+        "dropout": 0.1,
+        "readout": "mean",
+        "reset": "subtract",
+        "surrogate": "box/1",
+    }
+)
+
 MODELS: Mapping[str, NamedModel] = MappingProxyType(
     {
         "paper": NamedModel(
@@ -37,12 +49,7 @@ MODELS: Mapping[str, NamedModel] = MappingProxyType(
             "The readout is ours: the mean of its membranes over time.",
             {
                 "hidden": [128, 128],
-                "neuron": "adaptive",
-                "batch_norm": True,
-                "dropout": 0.1,
-                "readout": "mean",
-                "reset": "subtract",
-                "surrogate": "box/1",
+                **_ADAPTIVE,
             },
         ),
         "delayed": NamedModel(
@@ -51,15 +58,10 @@ MODELS: Mapping[str, NamedModel] = MappingProxyType(
             "small. Ours; delays that are trained: Hammouamri et al. (arXiv 2306.17670).",
             {
                 "hidden": [256, 128],
-                "neuron": "adaptive",
                 "recurrent": [False, True],
                 "delays": {"hidden1": [0, 4, 8, 12]},
                 "time_pooling": {"hidden1": "any/10"},
-                "batch_norm": True,
-                "dropout": 0.1,
-                "readout": "mean",
-                "reset": "subtract",
-                "surrogate": "box/1",
+                **_ADAPTIVE,
             },
         ),
     }

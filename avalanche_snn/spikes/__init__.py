@@ -1,6 +1,6 @@
 """Spike rasters and latents: binning events, packing bits, coding time, random changes."""
 
-from avalanche_snn.spikes.augmentation import ChannelShift, EventDrop, TimeShift, TimeStretch
+from avalanche_snn.spikes.augmentation import ChannelShift, Composed, EventDrop, TimeShift, TimeStretch
 from avalanche_snn.spikes.binning import bin_events
 from avalanche_snn.spikes.blending import blend_same_class
 from avalanche_snn.spikes.codecs import TimeCodec, make_codec, rice_bytes
@@ -8,6 +8,7 @@ from avalanche_snn.spikes.packing import is_packed_batch, pack, planes_for, unpa
 
 __all__ = [
     "ChannelShift",
+    "Composed",
     "EventDrop",
     "TimeCodec",
     "TimeShift",

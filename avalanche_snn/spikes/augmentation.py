@@ -11,6 +11,7 @@ would draw one after the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -77,15 +78,8 @@ class TimeShift:
 
     def __call__(self, rasters: Tensor) -> Tensor:
         """Return rasters `[T, C]` or `[B, T, C]` shifted."""
-        cells = _cells(_as_batch(rasters))
-        n_samples, n_steps, n_channels = cells.shape
-        source = np.arange(n_steps) - _shifts(self.max_steps, n_samples)[:, np.newaxis]
-        outside = (source < 0) | (source >= n_steps)
-        source[outside] = 0
-        rows = np.arange(n_samples)[:, np.newaxis] * n_steps + source
-        shifted = np.take(cells.reshape(n_samples * n_steps, n_channels), rows.reshape(-1), axis=0)
-        shifted[outside.reshape(-1)] = 0
-        return _like(rasters, shifted)
+        batch = _as_batch(rasters)
+        return shifted_in_time(batch, _shifts(self.max_steps, len(batch))).reshape(rasters.shape)
 
     def __repr__(self) -> str:
         return f"TimeShift({self.max_steps})"
@@ -107,7 +101,7 @@ class TimeStretch:
     takes_batches = True
 
     def __init__(self, max_share: float) -> None:
-        self.max_share = _share("max_share", max_share, 0.5)
+        self.max_share = checked_share("max_share", max_share, 0.5)
 
     def __call__(self, rasters: Tensor) -> Tensor:
         """Return rasters `[T, C]` or `[B, T, C]` at another pace."""
@@ -148,7 +142,7 @@ class EventDrop:
     takes_batches = True
 
     def __init__(self, share: float) -> None:
-        self.share = _share("share", share, 1)
+        self.share = checked_share("share", share)
 
     def __call__(self, rasters: Tensor) -> Tensor:
         """Return rasters `[T, C]` or `[B, T, C]`, of spikes or spike counts, with fewer spikes.
@@ -171,6 +165,49 @@ class EventDrop:
 
     def __repr__(self) -> str:
         return f"EventDrop({self.share:g})"
+
+
+class Composed:
+    """Several changes, one after the other: a raster `[T, C]` or a batch `[B, T, C]` passes through all of them.
+
+    Args:
+        changes: of this module, or others that take batches.
+    """
+
+    takes_batches = True
+
+    def __init__(self, *changes: Callable[[Tensor], Tensor]) -> None:
+        self.changes = changes
+
+    def __call__(self, rasters: Tensor) -> Tensor:
+        """Return rasters of the same shape and dtype, changed."""
+        for change in self.changes:
+            rasters = change(rasters)
+        return rasters
+
+    def __repr__(self) -> str:
+        return f"Composed({', '.join(map(repr, self.changes))})"
+
+
+def shifted_in_time(batch: Tensor, shifts: NDArray[np.int64]) -> Tensor:
+    """Shift each raster of a batch by a number of time steps of its own.
+
+    Args:
+        batch: `[B, T, C]`.
+        shifts: int64 `[B]`, above 0 towards later time steps. What leaves a raster is lost; silence comes in.
+
+    Returns:
+        New rasters, on the same device.
+    """
+    cells = _cells(batch)
+    n_samples, n_steps, n_channels = cells.shape
+    source = np.arange(n_steps) - shifts[:, np.newaxis]
+    outside = (source < 0) | (source >= n_steps)
+    source[outside] = 0
+    rows = np.arange(n_samples)[:, np.newaxis] * n_steps + source
+    shifted = np.take(cells.reshape(n_samples * n_steps, n_channels), rows.reshape(-1), axis=0)
+    shifted[outside.reshape(-1)] = 0
+    return _like(batch, shifted)
 
 
 def _as_batch(rasters: Tensor) -> Tensor:
@@ -204,7 +241,8 @@ def _extent(what: str, value: int) -> int:
     return value
 
 
-def _share(what: str, value: float, largest: float) -> float:
+def checked_share(what: str, value: float, largest: float = 1) -> float:
+    """Return a share as a float; raise TypeError or ValueError where it is no number from 0 to the largest."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what}: a number from 0 to {largest:g} was wanted, {value!r} came")
     if not 0 <= value <= largest:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avalanche_snn.spikes.augmentation import checked_share, shifted_in_time
+
 
 def blend_same_class(rasters: Tensor, labels: Tensor, share: float = 0.5) -> Tensor:
     """Replace some rasters of a minibatch by blends of themselves and others of their class in it.
@@ -30,7 +32,7 @@ def blend_same_class(rasters: Tensor, labels: Tensor, share: float = 0.5) -> Ten
         TypeError: `share` is no number.
         ValueError: it is below 0 or above 1, or the shapes do not fit.
     """
-    require_share(share)
+    share = checked_share("share", share)
     if rasters.dim() != 3 or labels.shape != rasters.shape[:1]:
         raise ValueError(
             "Rasters [B, T, C] and labels [B] were wanted, but the shapes "
@@ -42,20 +44,12 @@ def blend_same_class(rasters: Tensor, labels: Tensor, share: float = 0.5) -> Ten
     centres = _centres(rasters)
     # A silent raster has no centre: nothing is shifted to it, and shifting it would change nothing.
     shifts = (centres[blended] - centres[partners[blended]]).nan_to_num(0.0).round().to(torch.int64)
-    shifted = _shifted(rasters, partners[blended], shifts)
+    shifted = shifted_in_time(rasters[partners[blended].to(rasters.device)], shifts.numpy())
     from_partner = torch.rand(shifted.shape) < 0.5
     result = rasters.clone()
     blended = blended.to(rasters.device)
     result[blended] = torch.where(from_partner.to(rasters.device), shifted, rasters[blended])
     return result
-
-
-def require_share(share: float) -> None:
-    """Raise TypeError or ValueError where a share of samples is no number from 0 to 1."""
-    if isinstance(share, bool) or not isinstance(share, (int, float)):
-        raise TypeError(f"share: a number from 0 to 1 was wanted, {share!r} came")
-    if not 0 <= share <= 1:
-        raise ValueError(f"share: a number from 0 to 1 was wanted, {share} came")
 
 
 def _partners(labels: Tensor) -> Tensor:
@@ -78,14 +72,3 @@ def _centres(rasters: Tensor) -> Tensor:
     in_steps = rasters.sum(dim=2, dtype=torch.float64).cpu()
     steps = torch.arange(rasters.shape[1], dtype=torch.float64)
     return in_steps @ steps / in_steps.sum(dim=1)
-
-
-def _shifted(rasters: Tensor, places: Tensor, shifts: Tensor) -> Tensor:
-    """Return the rasters at some places, each by its number of time steps later."""
-    n_steps = rasters.shape[1]
-    sources = torch.arange(n_steps) - shifts.unsqueeze(1)
-    outside = ((sources < 0) | (sources >= n_steps)).to(rasters.device)
-    sources = sources.clamp(0, max(0, n_steps - 1)).to(rasters.device)
-    shifted = rasters[places.to(rasters.device).unsqueeze(1), sources]
-    shifted[outside] = 0
-    return shifted

@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import torch
-from avalanche.core import SupervisedPlugin
+
+from avalanche_snn.training.stateless_plugin import StatelessPlugin
 
 
-class GradientClipping(SupervisedPlugin):
+class GradientClipping(StatelessPlugin):
     """Shorten the gradient of all weights together, where its norm is larger, before each step of the optimizer.
 
     Back-propagation through many time steps now and then gives gradients that are larger than all others by orders of
@@ -32,13 +33,6 @@ class GradientClipping(SupervisedPlugin):
     def settings(self) -> dict[str, Any]:
         """What the plugin was made with."""
         return {"max_norm": self.max_norm}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: there is no state."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take nothing over."""
 
     def before_update(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Shorten the gradient."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from avalanche.core import SupervisedPlugin
-
-from avalanche_snn.spikes.blending import blend_same_class, require_share
+from avalanche_snn.spikes.augmentation import checked_share
+from avalanche_snn.spikes.blending import blend_same_class
+from avalanche_snn.training.stateless_plugin import StatelessPlugin
 
 _OF_RASTERS = 3
 
 
-class SameClassBlending(SupervisedPlugin):
+class SameClassBlending(StatelessPlugin):
     """Blend some samples of each training minibatch with others of their class, see `spikes.blend_same_class`.
 
     Only rasters, `[B, T, C]`, are blended; the packed latents of a frozen front are left as they are. Replays of
@@ -27,20 +27,12 @@ class SameClassBlending(SupervisedPlugin):
 
     def __init__(self, share: float = 0.5) -> None:
         super().__init__()
-        require_share(share)
-        self.share = float(share)
+        self.share = checked_share("share", share)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the plugin was made with."""
         return {"share": self.share}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: there is no state; draws are torch's own."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take nothing over."""
 
     def before_training_iteration(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Blend the minibatch."""

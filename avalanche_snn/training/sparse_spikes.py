@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from avalanche_snn.training.stateless_plugin import StatelessPlugin
 
-class SparseSpikes(SupervisedPlugin):
+
+class SparseSpikes(StatelessPlugin):
     """Add the share of cells that spike in some layers to the loss, so that training finds a network with few spikes.
 
     For each layer the mean of its output `[B, T, H]`, spikes for each neuron and time step, times a weight. Of a layer
@@ -42,13 +43,6 @@ class SparseSpikes(SupervisedPlugin):
     def settings(self) -> dict[str, Any]:
         """What the plugin was made with."""
         return {"weights": self.weights, "n_experiences": self.n_experiences}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: there is no state between minibatches."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take nothing over."""
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Say now which layers are not there."""
