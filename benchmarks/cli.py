@@ -12,28 +12,23 @@ from typing import TYPE_CHECKING
 import torch
 
 from avalanche_snn.neurons.kernels import KERNELS
-from benchmarks.ablations import markdown_ablations
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
-from benchmarks.choice_table import markdown_choices
-from benchmarks.choices import CHOSEN, read_choices
+from benchmarks.choices import CHOSEN
 from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.demo import demo
+from benchmarks.documents import parts_of
 from benchmarks.gallery import make_gallery, plot_galleries
-from benchmarks.goals import markdown_goals
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
-from benchmarks.overview import markdown_overview
 from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
 from benchmarks.pretraining import CACHE
 from benchmarks.processes import USER_ERRORS, check_cores
 from benchmarks.records import RESULTS, Record, all_records, read_record
-from benchmarks.refusals import all_refusals
 from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan, Training
 from benchmarks.speed.command import add_speed
 from benchmarks.sweeps.command import add_sweep
-from benchmarks.sweeps.files import plans_for
-from benchmarks.tables import Parts, markdown_tables, write_parts
+from benchmarks.tables import write_parts
 from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
 
 if TYPE_CHECKING:
@@ -166,15 +161,7 @@ def _figures(plan: RunPlan, record: Record) -> str:
 
 
 def _table(parsed: argparse.Namespace) -> int:
-    results = parsed.results
-    known = list(all_records(results)), list(all_refusals(results)), plans_for(results)
-    parts = Parts(
-        tables=markdown_tables(*known),
-        overview=markdown_overview(*known),
-        choices=markdown_choices(known[0], read_choices()),
-        goals=markdown_goals(known[0]),
-        ablations=markdown_ablations(known[0]),
-    )
+    parts = parts_of(parsed.results)
     print(parts.tables)
     for path in parsed.write:
         write_parts(parts, path)

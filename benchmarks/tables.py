@@ -18,6 +18,8 @@ from benchmarks.goals import BEGIN as GOALS_BEGIN
 from benchmarks.goals import END as GOALS_END
 from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
 from benchmarks.overview import END as OVERVIEW_END
+from benchmarks.protocol_table import BEGIN as PROTOCOL_BEGIN
+from benchmarks.protocol_table import END as PROTOCOL_END
 from benchmarks.records import Record
 from benchmarks.refusals import Refusal
 from benchmarks.settings import RunPlan
@@ -79,7 +81,7 @@ class Parts:
 
     Attributes:
         tables: of `markdown_tables`.
-        overview, choices, goals, ablations: of the functions of these names.
+        overview, choices, goals, ablations, protocol: of the functions of these names.
     """
 
     tables: str
@@ -87,6 +89,7 @@ class Parts:
     choices: str = ""
     goals: str = ""
     ablations: str = ""
+    protocol: str = ""
 
 
 def write_parts(parts: Parts, path: Path) -> None:
@@ -110,6 +113,7 @@ def replace_parts(text: str, parts: Parts) -> str:
         (CHOICES_BEGIN, CHOICES_END): parts.choices,
         (GOALS_BEGIN, GOALS_END): parts.goals,
         (ABLATIONS_BEGIN, ABLATIONS_END): parts.ablations,
+        (PROTOCOL_BEGIN, PROTOCOL_END): parts.protocol,
     }
     found = [markers for markers in marked if all(marker in text for marker in markers)]
     if not found:

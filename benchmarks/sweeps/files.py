@@ -12,9 +12,11 @@
     strategies = ["compressed_latent_replay"]
     options = { memory = ["160 kB", "16 kB"], codec = "rice" }
     time_pooling = { hidden2 = "any/5" }
+    streams = [{ n_pretrain_classes = 5 }, { n_pretrain_classes = 10 }]
 
 Keys of a series are those of `benchmarks.plans.make_plans`: benchmarks and strategies (needed), seeds, options (one
-value or several), data, split, configuration, time_pooling, kernel, stream, network, training, validation, quick.
+value or several), data, split, configuration, time_pooling, kernel, stream, network, training, validation, quick;
+and streams, a list of what `stream` has one of, each of which is run.
 Strategies may be "all": every file of `strategies/`. Series are in order of their worth: an earlier one is finished
 before a later one begins, and a run that several ask for is carried out once.
 """
@@ -40,7 +42,9 @@ FOLDER = Path(__file__).parent
 _TABLES = ("options", "time_pooling", "stream", "network", "training")
 _LISTS = ("benchmarks", "strategies", "seeds")
 _VALUES = ("data", "split", "configuration", "kernel", "validation", "quick")
+_STREAMS = "streams"
 _NEEDED = ("benchmarks", "strategies")
+_KEYS = (*_LISTS, *_TABLES, *_VALUES, _STREAMS)
 ALL = "all"
 
 
@@ -96,7 +100,7 @@ def read_sweep(path: Path) -> Sweep:
     common, series = content.get("common", {}), content.get("series", [])
     if not isinstance(common, dict) or not isinstance(series, list) or not all(isinstance(s, dict) for s in series):
         raise ValueError(f"{path}: wanted a table [common] and tables [[series]], came something else under the names.")
-    _check_keys(common, (*_LISTS, *_TABLES, *_VALUES), path, "[common]")
+    _check_keys(common, _KEYS, path, "[common]")
     own_folder = content.get("records")
     if own_folder is not None and (not isinstance(own_folder, str) or Path(own_folder).name != own_folder):
         raise ValueError(f"{path}: records was wanted as the name of a folder, like 'own', but {own_folder!r} came.")
@@ -122,7 +126,7 @@ def plans_for(results: Path, folder: Path = FOLDER) -> list[RunPlan]:
 
 
 def _plans_of(common: dict[str, Any], own: dict[str, Any], path: Path, where: str) -> list[RunPlan]:
-    _check_keys(own, (*_LISTS, *_TABLES, *_VALUES), path, where)
+    _check_keys(own, _KEYS, path, where)
     series = {**common, **own}
     for name in _TABLES:  # of two tables, the series' own entries count where both have them
         parts = [part[name] for part in (common, own) if name in part]
@@ -138,9 +142,17 @@ def _plans_of(common: dict[str, Any], own: dict[str, Any], path: Path, where: st
     for name in _LISTS:
         if name in series and not isinstance(series[name], list):
             series[name] = [series[name]]
+    streams = series.pop(_STREAMS, [{}])
+    if not isinstance(streams, list) or not streams or not all(isinstance(stream, dict) for stream in streams):
+        raise ValueError(f"{path}, {where}: streams was wanted as a list of tables, like [{{ new_class = 3 }}].")
     options = {name: value if isinstance(value, list) else [value] for name, value in series.pop("options", {}).items()}
+    benchmarks, strategies, stream = series.pop("benchmarks"), series.pop("strategies"), series.pop("stream", {})
     try:
-        return make_plans(series.pop("benchmarks"), series.pop("strategies"), options=options, **series)
+        return [
+            plan
+            for own_stream in streams
+            for plan in make_plans(benchmarks, strategies, options=options, stream={**stream, **own_stream}, **series)
+        ]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}, {where}: {error}") from error
 

@@ -9,18 +9,15 @@ import pytest
 from made_records import record_of
 
 from benchmarks import tables
-from benchmarks.ablations import markdown_ablations
 from benchmarks.choice_table import markdown_choices
-from benchmarks.choices import read_choices
-from benchmarks.goals import markdown_goals
+from benchmarks.documents import parts_of
 from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
 from benchmarks.overview import END as OVERVIEW_END
 from benchmarks.overview import markdown_overview
 from benchmarks.plans import make_plan, make_plans
-from benchmarks.records import RESULTS, all_records, read_record, write_record
+from benchmarks.records import all_records, read_record, write_record
 from benchmarks.refusals import Refusal, all_refusals, write_refusal
 from benchmarks.summaries import label_of, summarise
-from benchmarks.sweeps.files import plans_for
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -233,14 +230,6 @@ def test_tables_go_between_the_markers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [README, README.parent / "docs" / "results.md"], ids=lambda path: path.name)
 def test_documents_show_what_the_records_say(path: Path) -> None:
-    known = list(all_records(RESULTS)), list(all_refusals(RESULTS)), plans_for(RESULTS)
     text = path.read_text(encoding="utf-8")
-    parts = tables.Parts(
-        tables.markdown_tables(*known),
-        markdown_overview(*known),
-        markdown_choices(known[0], read_choices()),
-        markdown_goals(known[0]),
-        markdown_ablations(known[0]),
-    )
-    shown = tables.replace_parts(text, parts)
+    shown = tables.replace_parts(text, parts_of())
     assert shown == text, "run `python -m benchmarks table --write README.md docs/results.md`"

@@ -108,6 +108,21 @@ def test_earlier_series_come_first_and_what_they_share_comes_once(tmp_path: Path
     ]
 
 
+def test_a_series_runs_each_of_its_streams(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+        [[series]]
+        benchmarks = ["class_incremental"]
+        strategies = ["naive"]
+        stream = { n_channels = 70 }
+        streams = [{ new_class = 3 }, { new_class = 5, n_channels = 35 }]
+        """,
+    )
+    streams = [plan.stream for plan in read_sweep(path).plans]
+    assert [(stream["new_class"], stream["n_channels"]) for stream in streams] == [(3, 70), (5, 35)]
+
+
 def test_all_strategies_and_records_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(
         'records = "own"\n[[series]]\nbenchmarks = "class_incremental"\nstrategies = "all"\n', encoding="utf-8"
@@ -146,6 +161,10 @@ def test_every_sweep_of_the_project_can_be_read(name: str) -> None:
             "series 1: .*epoch",
         ),
         ("series = 3", "came something else"),
+        (
+            "[[series]]\nbenchmarks = 'class_incremental'\nstrategies = 'naive'\nstreams = { new_class = 3 }",
+            "streams was wanted as a list of tables",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, complaint: str) -> None:
