@@ -17,6 +17,7 @@ from avalanche_snn.neurons.dynamics import (
 )
 from avalanche_snn.neurons.kernels import available_kernels
 from avalanche_snn.neurons.layers import DelayedSynaptic, Leaky, SpikingLayer, Synaptic
+from avalanche_snn.neurons.maps import LeakyMaps
 from avalanche_snn.neurons.surrogates import Surrogate, parse_surrogate
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "AdaptiveState",
     "DelayedSynaptic",
     "Leaky",
+    "LeakyMaps",
     "NeuronParameters",
     "NeuronState",
     "SpikingLayer",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import pytest
 import torch
 from layer_pairs import CELLS, N_INPUTS, N_NEURONS, NEURONS, assert_same, gradients, pair
 from torch import Tensor, nn
 
-from avalanche_snn.neurons import parse_surrogate
+from avalanche_snn.neurons import LeakyMaps, parse_surrogate
 from avalanche_snn.neurons.kernels import KERNELS
 from avalanche_snn.neurons.kernels.triton_kernel import TritonKernel
 from avalanche_snn.neurons.surrogates import SURROGATES
@@ -27,6 +28,9 @@ assert os.environ.get("TRITON_INTERPRET") == "1", "set TRITON_INTERPRET=1"
 
 class InterpretedKernel(TritonKernel):
     def why_not(self, device: torch.device, dtype: torch.dtype) -> None:
+        return None
+
+    def why_not_maps(self, device: torch.device, dtype: torch.dtype) -> None:
         return None
 
 
@@ -174,3 +178,31 @@ def test_an_empty_batch_gives_no_spikes_and_gradients_of_zero(neuron: str) -> No
     spikes, found = gradients(layer, dense(6, n_samples=0))
     assert spikes.shape == (0, 6, N_NEURONS)
     assert not any(gradient.any() for gradient in found.values())
+
+
+def maps(kernel: str, x: Tensor, **constants: Any) -> tuple[Tensor, Tensor]:
+    """Spikes of neurons of feature maps over four steps, and the gradient of their input."""
+    x = x.clone().requires_grad_()
+    spikes = LeakyMaps(4, threshold=0.8, beta=0.7, kernel=kernel, **constants)(x)
+    (spikes * torch.linspace(-1, 2, spikes.numel(), dtype=x.dtype).view(spikes.shape)).sum().backward()
+    assert x.grad is not None
+    return spikes.detach(), x.grad
+
+
+@pytest.mark.parametrize(("reset", "delay"), [("zero", False), ("zero", True), ("subtract", True), ("none", True)])
+def test_neurons_of_feature_maps_are_those_of_the_reference(
+    reset: str, delay: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avalanche_snn.neurons.kernels import triton_maps
+
+    monkeypatch.setattr(triton_maps, "_BLOCK", 16)
+    constants = {"reset": reset, "reset_delay": delay}
+    x = torch.randn(12, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).add_(0.4)
+    (spikes, gradient), (own, own_gradient) = maps("reference", x, **constants), maps("triton", x, **constants)
+    assert 0 < spikes.mean() < 1
+    torch.testing.assert_close(own, spikes, rtol=0, atol=0)
+    torch.testing.assert_close(own_gradient, gradient, rtol=1e-12, atol=1e-12)
+    half = x.to(torch.float16)
+    torch.testing.assert_close(maps("triton", half, **constants)[0], maps("reference", half, **constants)[0])
+    with torch.no_grad():
+        assert torch.equal(LeakyMaps(4, kernel="triton")(half), LeakyMaps(4, kernel="reference")(half))

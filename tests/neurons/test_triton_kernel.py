@@ -111,6 +111,43 @@ def test_compiles_for_a_gpu_where_there_is_none(neuron: str, tmp_path: Path, mon
         assert "bar.sync" in compiled.asm["ptx"]  # what one thread writes, others read
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_neurons_of_feature_maps_compile_for_a_gpu_where_there_is_none(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triton = pytest.importorskip("triton", minversion="3.4")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from avalanche_snn.neurons.kernels import triton_maps
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    known = {
+        "BETA": 0.5,
+        "THRESHOLD": 1.0,
+        "RESET": "zero",
+        "PASSES_RESET": True,
+        "SURROGATE": "triangular",
+        "PARAMETER": 1.0,
+        "DOUBLE": False,
+        "KEEP": True,
+        "BLOCK": 512,
+    }
+    for program in (triton_maps._forward, triton_maps._backward):
+        types = {"n_neurons": "i32", "n_steps": "i32"}
+        names = program.arg_names
+        compiled = triton.compile(
+            ASTSource(
+                program,
+                {name: "constexpr" if name in known else types.get(name, f"*{dtype}") for name in names},
+                {name: value for name, value in known.items() if name in names},
+            ),
+            target=GPUTarget("cuda", 80, 32),
+            options={"num_warps": 4, "enable_fp_fusion": False},
+        )
+        assert "st.global" in compiled.asm["ptx"]
+
+
 # B, T, C, H: the first layer of the network of compressed latent replays; batches that leave the last program of the
 # way back with one sample of two; layers that do not fit the first-level cache.
 SIZES = ((64, 100, 700, 200), (257, 40, 100, 50), (16, 40, 100, 1000))

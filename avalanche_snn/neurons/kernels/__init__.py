@@ -46,16 +46,26 @@ def check_kernel_name(name: str) -> None:
         raise ValueError(f"unknown kernel {name!r}: choose one of {', '.join(map(repr, (AUTO, *KERNELS)))}")
 
 
-def choose_kernel(name: str, device: torch.device, dtype: torch.dtype) -> BaseKernel:
+def choose_kernel(name: str, device: torch.device, dtype: torch.dtype, *, maps: bool = False) -> BaseKernel:
     """Return the kernel of a name, or for "auto" the fastest that runs on such tensors.
+
+    Args:
+        name: of a kernel, or "auto".
+        device: of the tensors to compute on.
+        dtype: of the weights, or of the feature maps.
+        maps: for neurons of feature maps instead of a layer.
 
     Raises:
         ValueError: an unknown name, or a kernel that does not run here, with the reason.
     """
+
+    def why_not(kernel: BaseKernel) -> str | None:
+        return kernel.why_not_maps(device, dtype) if maps else kernel.why_not(device, dtype)
+
     if name == AUTO:
-        return next(kernel for kernel in KERNELS.values() if kernel.why_not(device, dtype) is None)
+        return next(kernel for kernel in KERNELS.values() if why_not(kernel) is None)
     check_kernel_name(name)
-    reason = KERNELS[name].why_not(device, dtype)
+    reason = why_not(KERNELS[name])
     if reason is not None:
         raise ValueError(f"the kernel {name!r} does not run here: {reason}")
     return KERNELS[name]

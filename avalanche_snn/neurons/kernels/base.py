@@ -81,6 +81,10 @@ class BaseKernel(ABC):
     def why_not(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """Return why this kernel cannot compute on such tensors, or None when it can."""
 
+    def why_not_maps(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Return why this kernel cannot run the neurons of such feature maps, or None when it can."""
+        return self.why_not(device, dtype)
+
     @abstractmethod
     def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Input `[B, T, C]`, of any real dtype, to currents `[B, T, H]` in the dtype of the weight `[H, C]`."""
@@ -95,6 +99,23 @@ class BaseKernel(ABC):
     @abstractmethod
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """As `run`, for adaptive neurons; differentiable in their parameters too."""
+
+    @abstractmethod
+    def run_maps(self, currents: Tensor, parameters: NeuronParameters) -> Tensor:
+        """Currents `[T, N]` of leaky neurons without connections among each other to spikes `[T, N]`, from rest.
+
+        With u' the surrogate derivative, g[t] the gradient of S[t], and the reset to zero (r[t] = 1 - S[t], else 1):
+
+            U[t] = beta r[t-1] U[t-1] + I[t];   S[t] = [U[t] > threshold]      (by subtraction: - threshold S[t-1])
+            dI[t] = u'(U[t] - threshold) (g[t] - beta U[t] dI[t+1]) + beta r[t] dI[t+1]
+
+        where the term with U[t] is there only if gradients pass through the reset, as they do where it comes at once.
+
+        Args:
+            currents: `[T, N]` without gaps, T >= 1, in any floating point dtype; they stay as they are. Membranes are
+                computed in float32 at least.
+            parameters: without `reset_delay`, the reset is to zero or there is none.
+        """
 
     def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
         """Currents `[B, T, K]` of leaky integrators to their "max" or "mean" over time, `[B, K]`; see `integration`."""

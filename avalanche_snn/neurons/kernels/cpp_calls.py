@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from avalanche_snn.neurons.dynamics import RESETS
+from avalanche_snn.neurons.dynamics import RESETS, NeuronParameters
 from avalanche_snn.neurons.kernels.base import Neuron
-from avalanche_snn.neurons.kernels.cpp_library import AdaptiveArguments, FixedArguments, library
+from avalanche_snn.neurons.kernels.cpp_library import AdaptiveArguments, FixedArguments, MapsArguments, library
 from avalanche_snn.neurons.surrogates import SURROGATES, Surrogate
 
 #: What the library computes in, and reads.
@@ -186,6 +186,45 @@ class AdaptiveDynamics:
         alpha, beta, a, b = (tensor.data_ptr() for tensor in per_neuron)
         common = _common_arguments(currents, self.threshold, self.reset, self.surrogate)
         return AdaptiveArguments(**common, alpha=alpha, beta=beta, a=a, b=b)
+
+
+@dataclass(frozen=True)
+class MapsDynamics:
+    """Leaky neurons of feature maps."""
+
+    parameters: NeuronParameters
+
+    def forward(self, currents: Tensor, keep_membranes: bool) -> tuple[Tensor, Tensor | None]:
+        """Spikes of currents `[T, N]`, which stay as they are, and the membranes where they are to be kept."""
+        spikes = torch.empty_like(currents)
+        membranes = torch.empty_like(currents) if keep_membranes else None
+        _function("run_maps", currents.dtype)(
+            ctypes.byref(self._arguments(currents)), currents.data_ptr(), _address(membranes), spikes.data_ptr()
+        )
+        return spikes, membranes
+
+    def backward(self, membranes: Tensor, grad_spikes: Tensor) -> Tensor:
+        """Gradient of the currents."""
+        grad_currents = torch.empty_like(membranes)
+        _function("run_maps_backward", membranes.dtype)(
+            ctypes.byref(self._arguments(membranes)), membranes.data_ptr(), grad_spikes.data_ptr(),
+            grad_currents.data_ptr(),
+        )  # fmt: skip
+        return grad_currents
+
+    def _arguments(self, currents: Tensor) -> MapsArguments:
+        neuron = self.parameters
+        return MapsArguments(
+            n_steps=currents.shape[0],
+            n_neurons=currents.shape[1],
+            reset=RESETS.index(neuron.reset),
+            surrogate=SURROGATES.index(neuron.surrogate.name),
+            through_reset=not neuron.reset_delay,
+            n_threads=torch.get_num_threads(),
+            threshold=neuron.threshold,
+            surrogate_parameter=neuron.surrogate.parameter,
+            beta=neuron.beta,
+        )
 
 
 def integrate(currents: Tensor, alpha: float, beta: float, takes_mean: bool) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
+from avalanche_snn.neurons.dynamics import NeuronParameters
 from avalanche_snn.neurons.kernels import cpp_calls as calls
 from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron
-from avalanche_snn.neurons.kernels.cpp_calls import AdaptiveDynamics, Dynamics, Events, FixedDynamics
+from avalanche_snn.neurons.kernels.cpp_calls import AdaptiveDynamics, Dynamics, Events, FixedDynamics, MapsDynamics
 from avalanche_snn.neurons.kernels.cpp_library import why_no_library
 
 
@@ -71,6 +72,13 @@ class CppKernel(BaseKernel):
         """Currents `[B, T, K]` to logits `[B, K]`, step by step."""
         logits: Tensor = _Integration.apply(currents.contiguous(), alpha, beta, reduce == "mean")
         return logits
+
+    def run_maps(self, currents: Tensor, parameters: NeuronParameters) -> Tensor:
+        """Currents `[T, N]` to spikes `[T, N]`."""
+        if torch.is_grad_enabled() and currents.requires_grad:
+            spikes: Tensor = _Maps.apply(currents, MapsDynamics(parameters))
+            return spikes
+        return MapsDynamics(parameters).forward(currents.contiguous(), keep_membranes=False)[0]
 
 
 def _events_of(x: Tensor, weight: Tensor) -> Events | None:
@@ -200,6 +208,23 @@ class _Run(torch.autograd.Function):
             membranes, recurrent_weight, per_neuron, grad_spikes.contiguous(), ctx.needs_input_grad[1]
         )
         return grad_currents, grad_weight, None, *grads
+
+
+class _Maps(torch.autograd.Function):
+    """Currents `[T, N]` to spikes `[T, N]`; keeps the membranes for the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, currents: Tensor, dynamics: MapsDynamics) -> Tensor:
+        spikes, membranes = dynamics.forward(currents.contiguous(), keep_membranes=True)
+        ctx.dynamics = dynamics
+        ctx.save_for_backward(membranes)
+        return spikes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor, None]:
+        (membranes,) = ctx.saved_tensors
+        return ctx.dynamics.backward(membranes, grad_spikes.contiguous()), None
 
 
 class _Integration(torch.autograd.Function):

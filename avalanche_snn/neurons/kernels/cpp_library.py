@@ -54,6 +54,16 @@ class AdaptiveArguments(ctypes.Structure):
     )
 
 
+class MapsArguments(ctypes.Structure):
+    """Neurons of feature maps, as kernels.cpp has it."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("n_steps", "n_neurons")),
+        *((name, ctypes.c_int32) for name in ("reset", "surrogate", "through_reset", "n_threads")),
+        *((name, ctypes.c_double) for name in ("threshold", "surrogate_parameter", "beta")),
+    )
+
+
 _P, _I64, _I32, _F64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
 _Signatures = dict[str, tuple[list[Any], Any]]  # argument types and result type
 _OF_EVENTS: _Signatures = {"list_events": ([_P, _I64, _I64, _P, _P, _I64, _P, ctypes.POINTER(_I32), _I32], _I64)}
@@ -65,6 +75,8 @@ _OF_LAYERS: _Signatures = {
     "integrate_backward": ([_P, _I64, _I64, _I64, _F64, _F64, _I32, _P, _P, _I32], None),
     "run_fixed": ([ctypes.POINTER(FixedArguments), _P, _P], None),
     "run_fixed_backward": ([ctypes.POINTER(FixedArguments), _P, _P, _P, _P], None),
+    "run_maps": ([ctypes.POINTER(MapsArguments), _P, _P, _P], None),
+    "run_maps_backward": ([ctypes.POINTER(MapsArguments), _P, _P, _P], None),
     "run_adaptive": ([ctypes.POINTER(AdaptiveArguments), _P, _P], None),
     "run_adaptive_backward": ([ctypes.POINTER(AdaptiveArguments), _P, _P, _P, _P, _P], None),
 }

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters, run_adaptive_reference
-from avalanche_snn.neurons.dynamics import run_reference
+from avalanche_snn.neurons.dynamics import NeuronParameters, leaky_step, run_reference
 from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron
 
 
@@ -31,3 +31,8 @@ class ReferenceKernel(BaseKernel):
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
         return run_adaptive_reference(currents.transpose(0, 1), recurrent_weight, parameters).transpose(0, 1)
+
+    def run_maps(self, currents: Tensor, parameters: NeuronParameters) -> Tensor:
+        """Currents `[T, N]` to spikes `[T, N]`."""
+        wide = currents.to(torch.promote_types(currents.dtype, torch.float32))
+        return run_reference(leaky_step, wide, None, parameters).to(currents.dtype)

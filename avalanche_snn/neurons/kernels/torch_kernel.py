@@ -18,6 +18,7 @@ from avalanche_snn.neurons.dynamics import NeuronParameters
 from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron, Timing
 from avalanche_snn.neurons.kernels.freed_memory import keep_freed_memory
 from avalanche_snn.neurons.kernels.torch_adaptive import run_adaptive_steps
+from avalanche_snn.neurons.kernels.torch_maps import run_maps
 from avalanche_snn.neurons.kernels.torch_products import blocks, product, recurrent_weight_gradient
 from avalanche_snn.neurons.kernels.torch_projection import Projection
 
@@ -53,6 +54,10 @@ class TorchKernel(BaseKernel):
     def run_adaptive(self, currents: Tensor, recurrent_weight: Tensor | None, parameters: AdaptiveParameters) -> Tensor:
         """Currents `[B, T, H]` to spikes `[B, T, H]`."""
         return run_adaptive_steps(currents.transpose(0, 1), recurrent_weight, parameters).transpose(0, 1)
+
+    def run_maps(self, currents: Tensor, parameters: NeuronParameters) -> Tensor:
+        """Currents `[T, N]` to spikes `[T, N]`."""
+        return run_maps(currents, parameters)
 
 
 def _run_steps(

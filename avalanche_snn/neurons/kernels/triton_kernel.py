@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
+from avalanche_snn.neurons.dynamics import NeuronParameters
 from avalanche_snn.neurons.kernels.base import BaseKernel, Neuron
 
 _DTYPES = (torch.float32, torch.float64)
+_DTYPES_OF_MAPS = (*_DTYPES, torch.float16, torch.bfloat16)
 _MIN_CAPABILITY = (7, 0)
 #: The oldest that the tests pass with.
 _MIN_VERSION = (3, 4)
@@ -29,10 +31,20 @@ class TritonKernel(BaseKernel):
 
     def why_not(self, device: torch.device, dtype: torch.dtype) -> str | None:
         """Return why this kernel cannot compute on such tensors, or None when it can."""
+        if device.type == "cuda" and dtype not in _DTYPES:
+            return f"wanted weights in float32 or float64, came {str(dtype).removeprefix('torch.')}"
+        return self._why_not_on(device)
+
+    def why_not_maps(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Return why this kernel cannot run the neurons of such feature maps; half precision is no reason."""
+        if device.type == "cuda" and dtype not in _DTYPES_OF_MAPS:
+            return f"wanted feature maps of floating point numbers, came {str(dtype).removeprefix('torch.')}"
+        return self._why_not_on(device)
+
+    @staticmethod
+    def _why_not_on(device: torch.device) -> str | None:
         if device.type != "cuda":
             return f"wanted a CUDA device, came {device.type!r}"
-        if dtype not in _DTYPES:
-            return f"wanted weights in float32 or float64, came {str(dtype).removeprefix('torch.')}"
         return _why_no_triton() or _why_not_on(device)
 
     def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -50,6 +62,12 @@ class TritonKernel(BaseKernel):
         from avalanche_snn.neurons.kernels.triton_adaptive import run_adaptive
 
         return run_adaptive(currents, recurrent_weight, parameters)
+
+    def run_maps(self, currents: Tensor, parameters: NeuronParameters) -> Tensor:
+        """Currents `[T, N]` to spikes `[T, N]`."""
+        from avalanche_snn.neurons.kernels.triton_maps import run_maps
+
+        return run_maps(currents, parameters)
 
 
 @cache

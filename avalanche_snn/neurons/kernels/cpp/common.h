@@ -58,6 +58,16 @@ struct Adaptive : Layer<S> {
   const S *alpha, *beta, *a, *b;
 };
 
+// Leaky neurons of feature maps, N in all: what is unconnected has no sample of its own. The neurons of the base are
+// those of a block. `through_reset`: gradients pass through a reset to zero.
+constexpr int64_t MAPS_BLOCK = 1024;
+template <typename S>
+struct Maps : Layer<S> {
+  int64_t n_all;
+  S beta;
+  bool through_reset;
+};
+
 // Leaky integrators that do not spike.
 template <typename S>
 struct Readout {

@@ -21,6 +21,8 @@ struct Operations {
   int64_t (*list_spikes)(const S*, int64_t, S, uint16_t*);
   void (*integrate)(const Readout<S>&, const S*, S*, int32_t*);
   void (*integrate_backward)(const Readout<S>&, const S*, const int32_t*, S*);
+  void (*forward_maps)(const Maps<S>&, int64_t, int64_t, const S*, S*, S*);
+  void (*backward_maps)(const Maps<S>&, int64_t, int64_t, const S*, const S*, S*);
 };
 
 namespace plain {
@@ -305,6 +307,22 @@ void integrate_all_backward(const Readout<S>& readout, int64_t n_samples, const 
     backward(readout, grad_logits + sample * K, when + sample * K, grad_currents + sample * size);
 }
 
+template <typename S>
+void run_maps(const Maps<S>& maps, const S* currents, S* membranes, S* spikes, int n_threads) {
+  const auto forward = operations<S>().forward_maps;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t from = 0; from < maps.n_all; from += MAPS_BLOCK)
+    forward(maps, from, std::min(MAPS_BLOCK, maps.n_all - from), currents, membranes, spikes);
+}
+
+template <typename S>
+void run_maps_backward(const Maps<S>& maps, const S* membranes, const S* grad_spikes, S* grad_currents, int n_threads) {
+  const auto backward = operations<S>().backward_maps;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t from = 0; from < maps.n_all; from += MAPS_BLOCK)
+    backward(maps, from, std::min(MAPS_BLOCK, maps.n_all - from), membranes, grad_spikes, grad_currents);
+}
+
 }  // namespace
 
 // ---- what Python calls; the structures are mirrored in cpp_library.py ----
@@ -323,18 +341,29 @@ struct AdaptiveArguments {
   const void *alpha, *beta, *a, *b, *forward, *backward;
 };
 
+struct MapsArguments {
+  int64_t n_steps, n_neurons;
+  int32_t reset, surrogate, through_reset, n_threads;
+  double threshold, surrogate_parameter, beta;
+};
+
 namespace {
 
 template <typename S, typename Arguments>
-void fill(Layer<S>& layer, const Arguments& given) {
+void fill_neurons(Layer<S>& layer, const Arguments& given) {
   layer.n_steps = given.n_steps;
   layer.n_neurons = given.n_neurons;
-  layer.forward = static_cast<const S*>(given.forward);
-  layer.backward = static_cast<const S*>(given.backward);
   layer.threshold = S(given.threshold);
   layer.reset = given.reset;
   layer.surrogate = given.surrogate;
   layer.surrogate_parameter = S(given.surrogate_parameter);
+}
+
+template <typename S, typename Arguments>
+void fill(Layer<S>& layer, const Arguments& given) {
+  fill_neurons(layer, given);
+  layer.forward = static_cast<const S*>(given.forward);
+  layer.backward = static_cast<const S*>(given.backward);
 }
 
 template <typename S>
@@ -358,6 +387,17 @@ Adaptive<S> adaptive_layer(const AdaptiveArguments& given) {
   layer.a = static_cast<const S*>(given.a);
   layer.b = static_cast<const S*>(given.b);
   return layer;
+}
+
+template <typename S>
+Maps<S> maps_of(const MapsArguments& given) {
+  Maps<S> maps;
+  fill_neurons(maps, given);
+  maps.forward = maps.backward = nullptr;
+  maps.n_all = given.n_neurons;
+  maps.beta = S(given.beta);
+  maps.through_reset = given.through_reset != 0;
+  return maps;
 }
 
 }  // namespace
@@ -408,6 +448,13 @@ Adaptive<S> adaptive_layer(const AdaptiveArguments& given) {
     if (grad_table != nullptr)                                                                                 \
       recurrent_backward<S>(layer, 1, 0, given->n_samples, membranes, grad_currents, grad_table,               \
                             given->n_threads);                                                                 \
+  }                                                                                                            \
+  EXPORT void run_maps_##name(const MapsArguments* given, const S* currents, S* membranes, S* spikes) {        \
+    run_maps(maps_of<S>(*given), currents, membranes, spikes, given->n_threads);                               \
+  }                                                                                                            \
+  EXPORT void run_maps_backward_##name(const MapsArguments* given, const S* membranes, const S* grad_spikes,   \
+                                       S* grad_currents) {                                                     \
+    run_maps_backward(maps_of<S>(*given), membranes, grad_spikes, grad_currents, given->n_threads);            \
   }                                                                                                            \
   EXPORT void integrate_##name(const S* currents, int64_t n_samples, int64_t n_steps, int64_t n_classes,       \
                                double alpha, double beta, int32_t takes_mean, S* logits, int32_t* when,        \
