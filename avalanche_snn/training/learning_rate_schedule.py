@@ -24,7 +24,9 @@ class LearningRateSchedule(SupervisedPlugin):
     Args:
         shape: `"one_cycle"`: from 1/25 of the rate up to it over the first 30 % of the steps and down to nearly
             nothing, both by a cosine (Smith & Topin 2017; the rates of `torch.optim.lr_scheduler.OneCycleLR`);
-            `"cosine"`: from the rate down to nothing (those of `CosineAnnealingLR`); `"constant"`.
+            `"cosine"`: from the rate down to nothing (those of `CosineAnnealingLR`); `"steps"`: a tenth of it after
+            11/17 of the steps and a hundredth after 13/17, as ALADE-SNN has it after 110 and 130 of 170 epochs;
+            `"constant"`.
         first_shape: of the first experience, where that is another one.
 
     Raises:
@@ -115,7 +117,11 @@ def _cosine(step: int, n_steps: int) -> float:
     return _between(1.0, 0.0, min(1.0, step / n_steps))
 
 
+def _steps(step: int, n_steps: int) -> float:
+    return 0.1 ** sum(17 * step >= milestone * n_steps for milestone in (11, 13))
+
+
 SHAPES: Mapping[str, Callable[[int, int], float]] = MappingProxyType(
-    {"constant": _constant, "one_cycle": _one_cycle, "cosine": _cosine}
+    {"constant": _constant, "one_cycle": _one_cycle, "cosine": _cosine, "steps": _steps}
 )
 """name -> (step from 0, number of steps) -> share of the largest rate."""

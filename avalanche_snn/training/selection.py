@@ -105,20 +105,7 @@ class HerdingSelection(Selection):
 
     def order(self, latents: Latents, positions: list[int]) -> list[int]:
         """Return the positions so that the mean of every prefix is as near to the class mean as greed can make it."""
-        features = latents(positions).mean(dim=1).to(torch.float64)
-        features = torch.nn.functional.normalize(features, dim=1)
-        target = features.mean(dim=0)
-        chosen: list[int] = []
-        total = torch.zeros_like(target)
-        free = torch.ones(len(positions), dtype=torch.bool)
-        for n in range(1, len(positions) + 1):
-            distances = ((total + features) / n - target).norm(dim=1)
-            distances[~free] = torch.inf
-            nearest = int(distances.argmin())
-            free[nearest] = False
-            total += features[nearest]
-            chosen.append(positions[nearest])
-        return chosen
+        return [positions[row] for row in herding_order(latents(positions).mean(dim=1))]
 
     def shorten(self, n_rows: int, n_kept: int) -> Tensor:
         """Return the first rows."""
@@ -131,6 +118,33 @@ class HerdingSelection(Selection):
 
     def _new_among(self, n_kept: int, n_seen: int, n_new: int) -> int:
         return round(n_kept * n_new / (n_seen + n_new))
+
+
+def herding_order(features: Tensor, n_chosen: int | None = None) -> list[int]:
+    """Order samples so that the mean of every prefix is as near to the mean of all as greed can make it.
+
+    Herding of Rebuffi et al. (2017, iCaRL, Algorithm 4), on L2-normalised features.
+
+    Args:
+        features: `[n, F]`.
+        n_chosen: how many are wanted; all by default.
+
+    Returns:
+        Their rows.
+    """
+    features = torch.nn.functional.normalize(features.to(torch.float64), dim=1)
+    target = features.mean(dim=0)
+    chosen: list[int] = []
+    total = torch.zeros_like(target)
+    free = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    for n in range(1, 1 + (len(features) if n_chosen is None else min(n_chosen, len(features)))):
+        distances = ((total + features) / n - target).norm(dim=1)
+        distances[~free] = torch.inf
+        nearest = int(distances.argmin())
+        free[nearest] = False
+        total += features[nearest]
+        chosen.append(nearest)
+    return chosen
 
 
 def make_selection(name: str, generator: torch.Generator) -> Selection:

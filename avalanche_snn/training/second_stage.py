@@ -1,0 +1,121 @@
+"""The second stage of networks that grow: the readout alone, trained anew on as many samples of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.benchmarks.utils import concat_datasets
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from avalanche_snn.models.expandable import ExpandableClassifier
+from avalanche_snn.training.logit_alignment import LogitAlignment
+from avalanche_snn.training.raw_memory import labels_of
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """How the readout is trained.
+
+    Attributes:
+        n_epochs: 0 for no second stage.
+        learning_rate: of SGD with momentum 0.9 and weight decay 5e-4; a tenth of it from the middle on.
+        alignment: shift the logits of new classes adaptively from the middle on, see `LogitAlignment`.
+    """
+
+    n_epochs: int = 30
+    learning_rate: float = 0.1
+    alignment: bool = True
+
+    def __post_init__(self) -> None:
+        if self.n_epochs < 0 or not self.learning_rate > 0:
+            raise ValueError(
+                "second stage: wanted 0 epochs or more and a learning rate above 0, "
+                f"came {self.n_epochs} and {self.learning_rate}"
+            )
+
+    def train(
+        self,
+        model: ExpandableClassifier,
+        dataset: Any,
+        *,
+        minibatch: int,
+        device: torch.device,
+        generator: torch.Generator,
+        **loader_options: Any,
+    ) -> float:
+        """Train the readout of a network in evaluation mode; nothing else of it changes.
+
+        Args:
+            model: which is left in evaluation mode.
+            dataset: samples under the transforms of training.
+            minibatch: samples in one.
+            device: of the model.
+            generator: of the order of samples.
+            loader_options: of the data loader: num_workers, ...
+
+        Returns:
+            The shift of the last epoch.
+        """
+        model.eval()
+        model.reset_heads()
+        weight = model.classifier.weight
+        optimizer = torch.optim.SGD([weight], self.learning_rate, momentum=0.9, weight_decay=5e-4)
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [self.n_epochs // 2], gamma=0.1)
+        loader = DataLoader(
+            dataset,
+            batch_size=minibatch,
+            shuffle=True,
+            generator=generator,
+            collate_fn=dataset.collate_fn,
+            **loader_options,
+        )
+        shift = LogitAlignment()
+        for epoch in range(self.n_epochs):
+            seen: list[tuple[Tensor, Tensor]] = []
+            for batch in loader:
+                labels = batch[1].to(device)
+                with torch.no_grad():
+                    features = model.features(batch[0].to(device))
+                with torch.enable_grad():
+                    logits = model.readout(features) + shift.gamma * model.newest
+                    loss = functional.cross_entropy(logits, labels)
+                    optimizer.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                seen.append((features, labels))
+            scheduler.step()
+            if self.alignment and epoch >= self.n_epochs // 2:
+                shift.update(*_mean_logits(model, seen))
+        return shift.gamma
+
+
+def _mean_logits(model: ExpandableClassifier, seen: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+    """Return the mean logit of the true class of samples of new classes, and of samples of old ones."""
+    labels = torch.cat([of_batch for _, of_batch in seen])
+    with torch.no_grad():
+        true = torch.cat([model.readout(features) for features, _ in seen]).gather(1, labels.unsqueeze(1)).flatten()
+    is_new = model.newest[labels]
+    return float(true[is_new].mean()), float(true[~is_new].mean())
+
+
+def balanced_with(exemplars: Any, dataset: Any, generator: torch.Generator) -> Any:
+    """Return exemplars and, of a data set, as many samples of each class that has none, drawn at random.
+
+    Args:
+        exemplars: of old classes, class -> data set; none of them empty, and one at least.
+        dataset: of new classes, under the transforms that count.
+        generator: of the draw.
+    """
+    most = max(len(group) for group in exemplars.values())
+    labels = torch.tensor(labels_of(dataset)[0])
+    chosen: list[int] = []
+    for label in sorted(set(labels.tolist())):
+        if label not in exemplars:
+            positions = torch.nonzero(labels == label).flatten()
+            chosen += positions[torch.randperm(len(positions), generator=generator)[:most]].tolist()
+    return concat_datasets([dataset.subset(chosen), *(group.train() for group in exemplars.values())])
