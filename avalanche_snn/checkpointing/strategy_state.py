@@ -54,6 +54,7 @@ def strategy_state(strategy: Any, samples: StreamSamples, also: Mapping[str, Che
         "optimizer": None
         if strategy.optimizer is None
         else plain_copy(strategy.optimizer.state_dict(), "the state of the optimizer"),
+        "optimized": _names_of_optimized(strategy),
         "optimizer_knows_model": strategy.optimized_param_id is not None,
         "template": template,
         "plugins": plugin_states(strategy, references),
@@ -85,6 +86,7 @@ def load_strategy_state(
         # The first of these calls empties the optimizer: it must not come after its state has been loaded.
         strategy.make_optimizer(reset_optimizer_state=True)
     if state["optimizer"] is not None:
+        _put_in_order(strategy, state["optimized"])
         # Optimizers take over what they are given, and later change it in place.
         strategy.optimizer.load_state_dict(plain_copy(state["optimizer"], "the state of the optimizer"))
     references = References(strategy, samples)
@@ -93,6 +95,25 @@ def load_strategy_state(
     for name, part in also.items():
         part.load_state_dict(references.made(state["also"][name]))
     set_generator_states(state["generators"])
+
+
+def _names_of_optimized(strategy: Any) -> list[list[str | None]]:
+    """Return the names of the parameters of each of the optimizer's groups, None for those of no name."""
+    if strategy.optimizer is None:
+        return []
+    names = {id(parameter): name for name, parameter in strategy.model.named_parameters()}
+    return [[names.get(id(parameter)) for parameter in group["params"]] for group in strategy.optimizer.param_groups]
+
+
+def _put_in_order(strategy: Any, names: list[list[str | None]]) -> None:
+    """Give the optimizer its parameters in the order that the state of another one goes by.
+
+    Of a network that grew, parameters that came late are the last, though their names are not.
+    """
+    parameters = dict(strategy.model.named_parameters())
+    for group, wanted in zip(strategy.optimizer.param_groups, names, strict=False):
+        if all(name in parameters for name in wanted):
+            group["params"] = [parameters[str(name)] for name in wanted]
 
 
 def load_loggers(strategy: Any, state: dict[str, Any]) -> None:

@@ -100,7 +100,7 @@ class ExpandableClassifier(DynamicModule):
         # The readout before the newest extractor came; without columns where there was none.
         self.register_buffer("old_weight", torch.zeros(n_classes, 0))
         self.reset_heads()
-        self._register_load_state_dict_pre_hook(self._grow_as_saved)
+        self._register_load_state_dict_pre_hook(lambda state, prefix, *_: self.take_shape(state, prefix))
 
     @property
     def frozen_bytes(self) -> int:
@@ -147,7 +147,9 @@ class ExpandableClassifier(DynamicModule):
         if self.expand:
             self.old_weight = self.classifier.weight.detach().clone()
             self._add_extractor()
-            self._build_heads(len(self.extractors), int(new.sum()))
+            self.classifier = self._make_classifier(len(self.extractors))
+            self.auxiliary = self._make_auxiliary(int(new.sum()))
+            self.reset_heads()
         else:
             fresh = torch.empty_like(self.classifier.weight)
             nn.init.kaiming_normal_(fresh, nonlinearity="linear")
@@ -229,15 +231,13 @@ class ExpandableClassifier(DynamicModule):
         newest.requires_grad_(False)
         newest.eval()
 
-    def _build_heads(self, n_extractors: int, n_new: int) -> None:
-        like = self.classifier.weight
-        options: dict[str, Any] = {"device": like.device, "dtype": like.dtype}
-        self.classifier = nn.Linear(n_extractors * self.n_features, self.n_classes, bias=False, **options)
-        self.auxiliary = nn.Linear(self.n_features, 1 + n_new, **options)
-        self.reset_heads()
+    def take_shape(self, state: Mapping[str, Any], prefix: str = "") -> None:
+        """Take the shape of a network whose state is about to be loaded; `load_state_dict` does so by itself.
 
-    def _grow_as_saved(self, state: Mapping[str, Tensor], prefix: str, *others: Any) -> None:
-        """Take the shape of a network whose state is about to be loaded."""
+        Args:
+            state: tensors by their names.
+            prefix: of the names of this network's.
+        """
         found = (re.match(re.escape(f"{prefix}extractors.") + r"(\d+)\.", name) for name in state)
         n_extractors = 1 + max((int(match.group(1)) for match in found if match), default=0)
         while len(self.extractors) < n_extractors:
@@ -245,15 +245,23 @@ class ExpandableClassifier(DynamicModule):
         while len(self.extractors) > n_extractors:
             del self.extractors[-1]
         self.extractors[-1].requires_grad_(True)
+        # Parameters that have their shape stay the ones that an optimizer knows.
         auxiliary = state.get(f"{prefix}auxiliary.weight")
-        if auxiliary is not None:
-            self._build_heads(n_extractors, len(auxiliary) - 1)
-        elif self.auxiliary is not None:
+        if self.classifier.in_features != n_extractors * self.n_features:
+            self.classifier = self._make_classifier(n_extractors)
+        if auxiliary is None:
             self.auxiliary = None
-            like = self.classifier.weight
-            self.classifier = nn.Linear(
-                n_extractors * self.n_features, self.n_classes, bias=False, device=like.device, dtype=like.dtype
-            )
+        elif self.auxiliary is None or self.auxiliary.weight.shape != auxiliary.shape:
+            self.auxiliary = self._make_auxiliary(len(auxiliary) - 1)
         old_weight = state.get(f"{prefix}old_weight")
-        if old_weight is not None:
+        if old_weight is not None and old_weight.shape != self.old_weight.shape:
             self.old_weight = torch.empty_like(old_weight, device=self.old_weight.device)
+
+    def _make_classifier(self, n_extractors: int) -> nn.Linear:
+        like = self.classifier.weight
+        n_features = n_extractors * self.n_features
+        return nn.Linear(n_features, self.n_classes, bias=False, device=like.device, dtype=like.dtype)
+
+    def _make_auxiliary(self, n_new: int) -> nn.Linear:
+        like = self.classifier.weight
+        return nn.Linear(self.n_features, 1 + n_new, device=like.device, dtype=like.dtype)

@@ -13,9 +13,11 @@ from avalanche_snn.training.memory_size import BudgetTooSmallError, format_memor
 from avalanche_snn.training.same_class_blending import SameClassBlending
 from avalanche_snn.training.second_stage import SecondStage
 from avalanche_snn.training.sparse_spikes import SparseSpikes
+from avalanche_snn.training.weight_alignment import WA, WeightAlignment
 
 __all__ = [
     "ALADE",
+    "WA",
     "BudgetTooSmallError",
     "CompressedLatentReplayPlugin",
     "DynamicallyExpandable",
@@ -29,6 +31,7 @@ __all__ = [
     "SecondStage",
     "SeenClassesCrossEntropy",
     "SparseSpikes",
+    "WeightAlignment",
     "format_memory_size",
     "parse_memory_size",
 ]

@@ -8,52 +8,16 @@ from typing import Any
 import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins.evaluation import default_evaluator
-from avalanche.training.templates import SupervisedTemplate
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import CrossEntropyLoss
 from torch.optim import Optimizer
 
-from avalanche_snn.models.expandable import ExpandableOutputs
-from avalanche_snn.training.expansion import ExpansionPlugin, expandable_of
+from avalanche_snn.training.expansion import ExpansionPlugin
+from avalanche_snn.training.growing_template import GrowingTemplate
 from avalanche_snn.training.herded_exemplars import HerdedExemplars
 from avalanche_snn.training.second_stage import SecondStage
 
 _N_EXEMPLARS = 2000
-
-
-class GrowingTemplate(SupervisedTemplate):
-    """Avalanche's supervised template for an `ExpandableClassifier`, of which it keeps all outputs in training.
-
-    Args:
-        model: an `ExpandableClassifier`.
-        optimizer: over the model's parameters.
-        plugins: those of a method, and others.
-        template: arguments of `SupervisedTemplate`.
-
-    Attributes:
-        outputs: of the present minibatch in training, else None.
-
-    Raises:
-        ValueError: another model.
-    """
-
-    def __init__(self, *, model: nn.Module, optimizer: Optimizer, plugins: Sequence[BasePlugin], **template: Any):
-        expandable_of(model)
-        self.outputs: ExpandableOutputs | None = None
-        super().__init__(model=model, optimizer=optimizer, plugins=[*plugins], **template)
-
-    def forward(self) -> Tensor:
-        """Return the logits of the present minibatch."""
-        if not self.is_training:
-            self.outputs = None
-            logits: Tensor = super().forward()
-            return logits
-        self.outputs = self.model(self.mb_x, details=True)
-        return self.outputs.logits
-
-    def _train_cleanup(self) -> None:
-        super()._train_cleanup()
-        self.outputs = None
 
 
 class ALADE(GrowingTemplate):

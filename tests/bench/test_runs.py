@@ -35,6 +35,9 @@ BESIDE_EXEMPLARS = {
     # and by class there.
     "icarl": NETWORK_BYTES + 4 * (16 * 20 + 20) + 3 * 4 * 16 * 20,
     "cope": 4 * 20 * 20,
+    # The frozen extractor and its readout; the network before, with two masks of classes.
+    "alade": NETWORK_BYTES,
+    "wa": NETWORK_BYTES + 2 * 20,
 }
 ON_PUBLISHED_BENCHMARKS = ("naive", "joint", "cumulative", "replay", "compressed_latent_replay")
 

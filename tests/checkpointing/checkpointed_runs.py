@@ -181,7 +181,7 @@ def outcome_of(strategy: Any) -> dict[str, Any]:
         "weights": dict(strategy.model.state_dict()),
         "trainable": {name: parameter.requires_grad for name, parameter in strategy.model.named_parameters()},
         "modes": {name: module.training for name, module in strategy.model.named_modules()},
-        "optimizer": None if strategy.optimizer is None else strategy.optimizer.state_dict(),
+        "optimizer": None if strategy.optimizer is None else _in_order(strategy.optimizer.state_dict()),
         "metrics": dict(strategy.evaluator.get_all_metrics()),
         "last metrics": strategy.evaluator.get_last_metrics(),
         "memories": memories,
@@ -198,6 +198,11 @@ def _samples_of(holder: Any) -> list[Any]:
     if policy is None:
         return []
     return [[sample[0], *(int(label) for label in sample[1:3])] for sample in policy.buffer.eval()]
+
+
+def _in_order(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an optimizer, parameter by parameter: those that came late were the last to be stepped."""
+    return {**state, "state": dict(sorted(state["state"].items()))}
 
 
 def assert_same(one: Any, other: Any, where: str = "outcome") -> None:

@@ -29,7 +29,7 @@ def test_build_gives_a_strategy_of_avalanche(name: str) -> None:
     strategy = find_strategy(name).build(model, optimizer, train_mb_size=7, train_epochs=3, evaluator=None)
     assert isinstance(strategy, SupervisedTemplate)
     assert type(strategy) is CLASSES.get(name, type(strategy))
-    if name in ("icarl", "streaming_lda"):
+    if name in ("alade", "icarl", "streaming_lda", "wa"):
         assert model.hidden2 in list(strategy.model.modules()), "all but the readout, with another one behind"
     else:
         assert strategy.model is model

@@ -99,7 +99,7 @@ def bytes_of_exemplars(strategy):
     """What a strategy keeps less what it keeps besides exemplars: networks, means, prototypes."""
     holders = {
         *("storage_policy", "val_buffer", "buffers", "buffer_dataloader", "buffer_dliter", "packed", "memory_y"),
-        *("memory_tid", "replay_loader", "order", "_buffer", "ace_criterion"),
+        *("memory_tid", "replay_loader", "order", "_buffer", "ace_criterion", "groups"),
     }
     total = memory_bytes(strategy)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,56 @@
+"""The loop of Avalanche for networks that say more than logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from avalanche.core import BasePlugin
+from avalanche.training.templates import SupervisedTemplate
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from avalanche_snn.models.expandable import ExpandableOutputs
+from avalanche_snn.training.expansion import expandable_of
+
+
+class GrowingTemplate(SupervisedTemplate):
+    """Avalanche's supervised template for an `ExpandableClassifier`, of which it keeps all outputs in training.
+
+    Args:
+        model: an `ExpandableClassifier`.
+        optimizer: over the model's parameters.
+        plugins: those of a method, and others.
+        template: arguments of `SupervisedTemplate`.
+
+    Attributes:
+        outputs: of the present minibatch in training, else None.
+
+    Raises:
+        ValueError: another model.
+    """
+
+    def __init__(self, *, model: nn.Module, optimizer: Optimizer, plugins: Sequence[BasePlugin], **template: Any):
+        expandable_of(model)
+        self.outputs: ExpandableOutputs | None = None
+        super().__init__(model=model, optimizer=optimizer, plugins=[*plugins], **template)
+
+    def forward(self) -> Tensor:
+        """Return the logits of the present minibatch."""
+        if not self.is_training:
+            self.outputs = None
+            logits: Tensor = super().forward()
+            return logits
+        self.outputs = self.model(self.mb_x, details=True)
+        return self.outputs.logits
+
+    def _after_training_iteration(self, **kwargs: Any) -> None:
+        self.outputs = None
+        super()._after_training_iteration(**kwargs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: what is kept between experiences, network and plugins keep."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take nothing over."""
