@@ -111,9 +111,12 @@ def _put_in_order(strategy: Any, names: list[list[str | None]]) -> None:
     Of a network that grew, parameters that came late are the last, though their names are not.
     """
     parameters = dict(strategy.model.named_parameters())
+    known = {id(parameter) for parameter in parameters.values()}
     for group, wanted in zip(strategy.optimizer.param_groups, names, strict=False):
-        if all(name in parameters for name in wanted):
-            group["params"] = [parameters[str(name)] for name in wanted]
+        others = [parameter for parameter in group["params"] if id(parameter) not in known]
+        if wanted.count(None) == len(others) and all(name is None or name in parameters for name in wanted):
+            rest = iter(others)
+            group["params"] = [next(rest) if name is None else parameters[name] for name in wanted]
 
 
 def load_loggers(strategy: Any, state: dict[str, Any]) -> None:
