@@ -1,5 +1,6 @@
 """Benchmarks: incremental streams of spike rasters for every Avalanche strategy, metric and logger."""
 
+from avalanche_snn.benchmarks.images import CIFAR100Incremental
 from avalanche_snn.benchmarks.protocols import (
     class_incremental,
     multi_class_incremental,
@@ -20,6 +21,7 @@ from avalanche_snn.benchmarks.synthetic import (
 )
 
 __all__ = [
+    "CIFAR100Incremental",
     "SHDClassIncremental",
     "SHDMultiClassIncremental",
     "SHDSampleIncremental",

@@ -12,7 +12,7 @@ from avalanche.benchmarks.utils.transforms import MultiParamCompose, TupleTransf
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
-from torchvision.transforms import Compose  # type: ignore[import-untyped]
+from torchvision.transforms import Compose
 
 from avalanche_snn.datasets.rasters import cast
 

@@ -1,0 +1,73 @@
+"""CIFAR-100 as tensors: 60 000 images of 32 x 32 pixels in 100 classes (Krizhevsky 2009)."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import datasets
+
+from avalanche_snn.datasets.locations import dataset_root
+from avalanche_snn.datasets.shd_file import sha256_of
+
+_FILES = ("train", "test", "meta")
+
+
+class _Unchecked(datasets.CIFAR100):
+    """torchvision's reader for files whose samples may stand in another order than in the official ones."""
+
+    # Without a checksum each: (name, None).
+    train_list = [["train", None]]  # noqa: RUF012 - as torchvision has it
+    test_list = [["test", None]]  # noqa: RUF012
+    meta = {"filename": "meta", "key": "fine_label_names", "md5": None}  # noqa: RUF012
+
+
+class CIFAR100(Dataset[tuple[Tensor, int]]):
+    """Images uint8 `[3, 32, 32]` with their fine labels, 0 to 99, held in memory (154 MB of training images).
+
+    Files are read from `<root>/cifar-100-python/`, in any order of samples; where they are not, torchvision downloads
+    the official ones (169 MB) if that is allowed.
+
+    Args:
+        root: folder that holds `cifar-100-python`, see `dataset_root`.
+        train: the 50 000 images for training, or the 10 000 of the test.
+        download: fetch what is missing.
+
+    Attributes:
+        images: uint8 `[N, 3, 32, 32]`.
+        targets: labels, a list.
+        classes: names of the 100 classes.
+        sha256: of the file.
+
+    Raises:
+        FileNotFoundError: no files, and no download.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, *, train: bool = True, download: bool = True
+    ) -> None:
+        folder = dataset_root(root)
+        files = folder / datasets.CIFAR100.base_folder
+        if all((files / name).is_file() for name in _FILES):
+            found = _Unchecked(str(folder), train=train)
+        elif download:
+            found = datasets.CIFAR100(str(folder), train=train, download=True)
+        else:
+            raise FileNotFoundError(
+                f"CIFAR-100 was wanted in {files}, but {', '.join(_FILES)} are not all there: name the folder that "
+                "holds cifar-100-python (argument root, or the variable AVALANCHE_SNN_DATA), or allow the download."
+            )
+        self.images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+        self.targets: list[int] = [int(label) for label in found.targets]
+        self.classes: list[str] = list(found.classes)
+        self.sha256 = sha256_of(files / ("train" if train else "test"))
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return an image and its label."""
+        return self.images[index], self.targets[index]
