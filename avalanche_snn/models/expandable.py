@@ -158,11 +158,14 @@ class ExpandableClassifier(DynamicModule):
 
     def reset_heads(self) -> None:
         """Draw the weights of both readouts anew (Kaiming, normal)."""
-        for head in (self.classifier, self.auxiliary):
-            if head is not None:
-                nn.init.kaiming_normal_(head.weight, nonlinearity="linear")
-                if head.bias is not None:
-                    nn.init.zeros_(head.bias)
+        self.reset_classifier()
+        if self.auxiliary is not None:
+            nn.init.kaiming_normal_(self.auxiliary.weight, nonlinearity="linear")
+            nn.init.zeros_(self.auxiliary.bias)
+
+    def reset_classifier(self) -> None:
+        """Draw the weights of the readout of all features anew."""
+        nn.init.kaiming_normal_(self.classifier.weight, nonlinearity="linear")
 
     def suppress_old_to_new(self) -> None:
         """Set the weights from the frozen extractors' features to the newest classes to exactly 0."""

@@ -2,6 +2,7 @@
 
 from avalanche_snn.training.alade import ALADE, DynamicallyExpandable
 from avalanche_snn.training.compressed_latent_replay import CompressedLatentReplayPlugin
+from avalanche_snn.training.data_parallel import DataParallel
 from avalanche_snn.training.exemplar_memory import ExemplarMemory
 from avalanche_snn.training.expansion import ExpansionPlugin
 from avalanche_snn.training.gradient_clipping import GradientClipping
@@ -20,6 +21,7 @@ __all__ = [
     "WA",
     "BudgetTooSmallError",
     "CompressedLatentReplayPlugin",
+    "DataParallel",
     "DynamicallyExpandable",
     "ExemplarMemory",
     "ExpansionPlugin",

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from avalanche_snn.models.expandable import ExpandableClassifier, ExpandableOutputs
+from avalanche_snn.training.data_parallel import take_from_first
 from avalanche_snn.training.herded_exemplars import HerdedExemplars
 from avalanche_snn.training.second_stage import SecondStage, balanced_with
 
@@ -114,6 +115,8 @@ class ExpansionPlugin(SupervisedPlugin):
         if strategy.clock.train_exp_epochs == self.head_reset_epoch:
             model = expandable_of(strategy.model)
             model.reset_heads()
+            heads = (model.classifier, model.auxiliary)
+            take_from_first(parameter for head in heads if head is not None for parameter in head.parameters())
             self._suppress(model)
 
     def before_backward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:

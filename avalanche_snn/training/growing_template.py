@@ -44,6 +44,11 @@ class GrowingTemplate(SupervisedTemplate):
         self.outputs = self.model(self.mb_x, details=True)
         return self.outputs.logits
 
+    def _obtain_common_dataloader_parameters(self, **options: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super()._obtain_common_dataloader_parameters(**options)
+        # Of several processes, each evaluates on all samples: metrics are not brought together.
+        return found if self.is_training else {**found, "distributed_sampling": False}
+
     def _after_training_iteration(self, **kwargs: Any) -> None:
         self.outputs = None
         super()._after_training_iteration(**kwargs)

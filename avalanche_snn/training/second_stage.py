@@ -10,9 +10,10 @@ import torch
 from avalanche.benchmarks.utils import concat_datasets
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader
+from torch.utils.data import DistributedSampler
 
 from avalanche_snn.models.expandable import ExpandableClassifier
+from avalanche_snn.training.data_parallel import average, shared_loader, take_from_first
 from avalanche_snn.training.logit_alignment import LogitAlignment
 from avalanche_snn.training.raw_memory import labels_of
 
@@ -53,7 +54,7 @@ class SecondStage:
         Args:
             model: which is left in evaluation mode.
             dataset: samples under the transforms of training.
-            minibatch: samples in one.
+            minibatch: samples in one, of all processes together.
             device: of the model.
             generator: of the order of samples.
             loader_options: of the data loader: num_workers, ...
@@ -62,21 +63,17 @@ class SecondStage:
             The shift of the last epoch.
         """
         model.eval()
-        model.reset_heads()
+        model.reset_classifier()
         weight = model.classifier.weight
+        take_from_first([weight])
         optimizer = torch.optim.SGD([weight], self.learning_rate, momentum=0.9, weight_decay=5e-4)
         scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [self.n_epochs // 2], gamma=0.1)
-        loader = DataLoader(
-            dataset,
-            batch_size=minibatch,
-            shuffle=True,
-            generator=generator,
-            collate_fn=dataset.collate_fn,
-            **loader_options,
-        )
+        loader = shared_loader(dataset, minibatch, generator, collate_fn=dataset.collate_fn, **loader_options)
         shift = LogitAlignment()
         for epoch in range(self.n_epochs):
             seen: list[tuple[Tensor, Tensor]] = []
+            if isinstance(loader.sampler, DistributedSampler):
+                loader.sampler.set_epoch(epoch)
             for batch in loader:
                 labels = batch[1].to(device)
                 with torch.no_grad():
@@ -86,6 +83,7 @@ class SecondStage:
                     loss = functional.cross_entropy(logits, labels)
                     optimizer.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
+                average([weight.grad])
                 optimizer.step()
                 seen.append((features, labels))
             scheduler.step()
@@ -100,7 +98,10 @@ def _mean_logits(model: ExpandableClassifier, seen: Sequence[tuple[Tensor, Tenso
     with torch.no_grad():
         true = torch.cat([model.readout(features) for features, _ in seen]).gather(1, labels.unsqueeze(1)).flatten()
     is_new = model.newest[labels]
-    return float(true[is_new].mean()), float(true[~is_new].mean())
+    sums = torch.stack([true[is_new].sum(), is_new.sum(), true[~is_new].sum(), (~is_new).sum()])
+    average([sums])
+    of_new, n_new, of_old, n_old = sums.tolist()
+    return of_new / n_new, of_old / n_old
 
 
 def balanced_with(exemplars: Any, dataset: Any, generator: torch.Generator) -> Any:

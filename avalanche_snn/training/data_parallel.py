@@ -1,0 +1,108 @@
+"""Training in several processes, each with its share of every minibatch (torch's distributed data parallel)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from avalanche.core import SupervisedPlugin
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, DistributedSampler
+
+
+class DataParallel(SupervisedPlugin):
+    """Wrap the model in `torch.nn.parallel.DistributedDataParallel` while an experience is trained.
+
+    For scripts that are started by `torchrun`, one process a device, and call Avalanche's
+    `DistributedHelper.init_distributed` first. A network that grows is wrapped anew in each experience, with its new
+    parameters; between experiences it is the plain model. `train_mb_size` is that of all processes together: each takes
+    its share, which Avalanche's data loaders deal out. The model of the first process is everyone's when an experience
+    begins, and batch statistics are when it ends. It is to be listed first among the plugins. In one process, without
+    `init_distributed`, it does nothing.
+
+    Args:
+        options: of `DistributedDataParallel`.
+
+    Raises:
+        ValueError: in training, a minibatch that cannot be dealt out evenly.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._options = options
+        self._minibatch = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the model is saved without its wrapper."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take nothing over."""
+
+    def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Take this process's share of the minibatch, before data loaders are made."""
+        n = n_processes()
+        if strategy.train_mb_size % n:
+            raise ValueError(
+                f"A minibatch of {strategy.train_mb_size} samples cannot be dealt out among {n} processes: choose "
+                f"train_mb_size as a multiple of {n}."
+            )
+        self._minibatch = strategy.train_mb_size
+        strategy.train_mb_size //= n
+
+    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Wrap the model."""
+        if n_processes() > 1:
+            of_gpu = {"device_ids": [strategy.device.index]} if strategy.device.type == "cuda" else {}
+            strategy.model = DistributedDataParallel(strategy.model, **{**of_gpu, **self._options})
+
+    def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Take the model out again, with the batch statistics of the first process."""
+        strategy.train_mb_size = self._minibatch
+        if isinstance(strategy.model, DistributedDataParallel):
+            strategy.model = strategy.model.module
+            take_from_first(strategy.model.buffers())
+
+
+def n_processes() -> int:
+    """Return how many processes train together; 1 where there is only this one."""
+    is_one_of_many = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if is_one_of_many else 1
+
+
+def average(tensors: Iterable[Tensor | None]) -> None:
+    """Replace each tensor by its mean over all processes."""
+    n = n_processes()
+    if n > 1:
+        for tensor in tensors:
+            if tensor is not None:
+                distributed.all_reduce(tensor)
+                tensor /= n
+
+
+def take_from_first(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by that of the first process: what each has drawn for itself."""
+    if n_processes() > 1:
+        for tensor in tensors:
+            distributed.broadcast(tensor.data, 0)
+
+
+def shared_loader(dataset: Any, minibatch: int, generator: torch.Generator, **options: Any) -> DataLoader[Any]:
+    """Return a data loader of shuffled samples, of which each process gets its share of every minibatch.
+
+    Args:
+        dataset: any.
+        minibatch: samples of one, of all processes together.
+        generator: of the order, in the same state in all processes.
+        options: of the data loader.
+    """
+    n = n_processes()
+    # One draw, however many processes and epochs there are: later draws do not depend on them.
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    if n == 1:
+        own = torch.Generator().manual_seed(seed)
+        return DataLoader(dataset, minibatch, shuffle=True, generator=own, **options)
+    sampler: DistributedSampler[Any] = DistributedSampler(dataset, seed=seed)
+    return DataLoader(dataset, max(1, minibatch // n), sampler=sampler, **options)
