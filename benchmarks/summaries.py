@@ -127,7 +127,9 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: s
     if "codec" in options and "codec" in said:
         parts.append(f"{options['codec']} in the memory")
     parts += _unusual(options, usual_options, but=said)
-    parts += [f"{spec} in the path after {layer}" for layer, spec in (network.get("time_pooling") or {}).items()]
+    usual_pooling = configuration.network.get("time_pooling", {})
+    pooling = (network.get("time_pooling") or {}).items()
+    parts += [f"{spec} in the path after {layer}" for layer, spec in pooling if usual_pooling.get(layer) != spec]
     if "kernel" in network:
         parts.append(f"kernel {network['kernel']}")
     if data == "shd":
