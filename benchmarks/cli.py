@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from avalanche_snn.neurons.kernels import KERNELS
+from avalanche_snn.training.selection import SELECTIONS
 from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.choices import CHOSEN
 from benchmarks.configurations import CONFIGURATIONS
@@ -216,7 +217,7 @@ def _add_run(commands: _Commands) -> None:
     run.add_argument("--memory", nargs="+", help='budgets of the memory, like "160 kB"; for strategies that have one')
     run.add_argument("--codec", help="how the memory stores exemplars: bits, rice, any/10, any/10/middle, count/10")
     run.add_argument("--after", help="last layer of the frozen front")
-    run.add_argument("--selection", choices=("random", "herding"), help="which samples are kept")
+    run.add_argument("--selection", choices=SELECTIONS, help="which samples are kept")
     run.add_argument(
         "--option", nargs="+", action="append", default=[], metavar=("NAME=VALUE", "VALUE"),
         help="an option of a strategy's own, each value a run: --option strength=1 10; for strategies that have it",

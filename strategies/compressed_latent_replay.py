@@ -34,7 +34,7 @@ def build(
         after: the last layer of the frozen front.
         memory: budget in bytes, like "160 kB".
         codec: how latents are stored, see `avalanche_snn.spikes.make_codec`.
-        selection: "random" or "herding".
+        selection: "random", "herding" or "coverage".
         replay_share: "balanced", or the fraction of a minibatch that is replayed.
         seed: of the choice of exemplars.
         plugins: further plugins.

@@ -39,7 +39,7 @@ def build(
         after: the last layer of the frozen front.
         memory: budget in bytes, like "160 kB".
         codec: how latents are stored, see `avalanche_snn.spikes.make_codec`.
-        selection: "random" or "herding".
+        selection: "random", "herding" or "coverage".
         distillation: weight of the loss that keeps old logits.
         temperature: by which logits are divided in it.
         n_augmented: latents of each new sample under the stream's `train_transform`, beside that of the sample itself.

@@ -35,7 +35,7 @@ def build(
         optimizer: over the model's parameters.
         memory: budget in bytes, like "1600 kB".
         codec: how rasters are stored, see `avalanche_snn.spikes.make_codec`.
-        selection: "random" or "herding".
+        selection: "random", "herding" or "coverage".
         replay_share: "balanced", or the fraction of a minibatch that is replayed.
         seed: of the choice of exemplars.
         plugins: further plugins.

@@ -57,7 +57,7 @@ class CompressedLatentReplayPlugin(PluginAhead):
         memory: budget in bytes, labels and bookkeeping included: "160 kB", 160_000, or "unlimited"; 0 for no replays.
         codec: how latents are stored, see `avalanche_snn.spikes.make_codec`: "bits" and "rice" are lossless, "any/10",
             "any/10/middle" and "count/10" pool windows of time steps (the paper's codes).
-        selection: which samples are kept: "random" (a reservoir) or "herding".
+        selection: which samples are kept: "random" (a reservoir), "herding" or "coverage".
         replay_share: "balanced", or the fraction of a minibatch that replays make up, above 0 and below 1.
         distillation: weight of a loss that keeps the logits of old classes as they were before the experience, on new
             samples and replays alike, except where they were wrong (see `avalanche_snn.training.distillation`); 0 for

@@ -1,4 +1,4 @@
-"""Which samples a memory keeps: a uniform random draw (reservoir) or herding."""
+"""Which samples a memory keeps: a uniform random draw (reservoir), herding, or those that cover the class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 Latents = Callable[[list[int]], Tensor]
-SELECTIONS = ("random", "herding")
+SELECTIONS = ("random", "herding", "coverage")
 
 
 class Selection(ABC):
@@ -96,16 +96,11 @@ class RandomSelection(Selection):
         return int((drawn >= n_seen).sum())
 
 
-class HerdingSelection(Selection):
-    """Herding (Rebuffi et al. 2017, iCaRL, Algorithm 4) on the latents' L2-normalised mean over time.
+class OrderedSelection(Selection):
+    """A selection whose rows stand in the order in which they should be kept: a shorter choice is a prefix.
 
-    Rows stand in herding order, so a shorter choice is a prefix of a longer one. Where samples of several experiences
-    share a group, the orders of the experiences are dealt into one another.
+    Where samples of several experiences share a group, the orders of the experiences are dealt into one another.
     """
-
-    def order(self, latents: Latents, positions: list[int]) -> list[int]:
-        """Return the positions so that the mean of every prefix is as near to the class mean as greed can make it."""
-        return [positions[row] for row in herding_order(latents(positions).mean(dim=1))]
 
     def shorten(self, n_rows: int, n_kept: int) -> Tensor:
         """Return the first rows."""
@@ -118,6 +113,22 @@ class HerdingSelection(Selection):
 
     def _new_among(self, n_kept: int, n_seen: int, n_new: int) -> int:
         return round(n_kept * n_new / (n_seen + n_new))
+
+
+class HerdingSelection(OrderedSelection):
+    """Herding (Rebuffi et al. 2017, iCaRL, Algorithm 4) on the latents' L2-normalised mean over time."""
+
+    def order(self, latents: Latents, positions: list[int]) -> list[int]:
+        """Return the positions so that the mean of every prefix is as near to the class mean as greed can make it."""
+        return [positions[row] for row in herding_order(latents(positions).mean(dim=1))]
+
+
+class CoverageSelection(OrderedSelection):
+    """Coverage: the k-centre greedy of Sener & Savarese (2018), on the latents' L2-normalised mean over time."""
+
+    def order(self, latents: Latents, positions: list[int]) -> list[int]:
+        """Return the positions so that each is the one that is farthest from all before it."""
+        return [positions[row] for row in coverage_order(latents(positions).mean(dim=1))]
 
 
 def herding_order(features: Tensor, n_chosen: int | None = None) -> list[int]:
@@ -147,6 +158,27 @@ def herding_order(features: Tensor, n_chosen: int | None = None) -> list[int]:
     return chosen
 
 
+def coverage_order(features: Tensor) -> list[int]:
+    """Order samples so that each is the farthest from those before it; the first is the nearest to the mean of all.
+
+    Args:
+        features: `[n, F]`; L2-normalised here.
+
+    Returns:
+        Their rows.
+    """
+    features = torch.nn.functional.normalize(features.to(torch.float64), dim=1)
+    nearest = (features - features.mean(dim=0)).norm(dim=1)
+    chosen = [int(nearest.argmin())]
+    distances = torch.full_like(nearest, torch.inf)
+    while len(chosen) < len(features):
+        distances = torch.minimum(distances, (features - features[chosen[-1]]).norm(dim=1))
+        # Those that are chosen are at a distance of 0, but so may others be.
+        distances[chosen[-1]] = -1.0
+        chosen.append(int(distances.argmax()))
+    return chosen
+
+
 def make_selection(name: str, generator: torch.Generator) -> Selection:
     """Return the selection of that name.
 
@@ -157,6 +189,8 @@ def make_selection(name: str, generator: torch.Generator) -> Selection:
         return RandomSelection(generator)
     if name == "herding":
         return HerdingSelection(generator)
+    if name == "coverage":
+        return CoverageSelection(generator)
     raise ValueError(f"selection must be one of {', '.join(map(repr, SELECTIONS))}, but {name!r} came.")
 
 

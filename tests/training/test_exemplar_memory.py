@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from avalanche_snn.spikes import make_codec
 from avalanche_snn.training import BudgetTooSmallError, ExemplarMemory
 from avalanche_snn.training.exemplar_memory import Candidates
-from avalanche_snn.training.selection import make_selection
+from avalanche_snn.training.selection import coverage_order, make_selection
 
 CODECS = ["bits", "rice", "any/3", "count/3"]
 T, H = 8, 10
@@ -55,7 +55,7 @@ def offer(groups, *, seed=0, density=0.2, largest=1, shape=(T, H)):
     return candidates, latents
 
 
-@pytest.mark.parametrize("selection", ["random", "herding"])
+@pytest.mark.parametrize("selection", ["random", "herding", "coverage"])
 @pytest.mark.parametrize("codec", CODECS)
 def test_the_budget_holds_at_every_moment_as_classes_arrive(codec, selection):
     memory = watched(1000, codec, selection)
@@ -75,7 +75,7 @@ def test_the_budget_holds_at_every_moment_as_classes_arrive(codec, selection):
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(CODECS),
-    st.sampled_from(["random", "herding"]),
+    st.sampled_from(["random", "herding", "coverage"]),
     st.integers(0, 400),
     st.lists(st.dictionaries(st.integers(0, 5), st.integers(1, 12), min_size=1, max_size=3), min_size=1, max_size=4),
 )
@@ -122,7 +122,7 @@ def test_worked_out_bytes():
     assert len(set(rows.tolist())) > 1
 
 
-@pytest.mark.parametrize("selection", ["random", "herding"])
+@pytest.mark.parametrize("selection", ["random", "herding", "coverage"])
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("n_groups", [1, 3, 7])
 def test_the_least_budget_works_and_a_byte_less_does_not(codec, selection, n_groups):
@@ -255,6 +255,13 @@ def test_herding_keeps_what_icarl_keeps():
     assert torch.equal(stored[labels == 0], latents[order[:6]])
 
 
+def test_coverage_begins_in_the_middle_and_goes_to_the_farthest():
+    # Directions at 0, 6, 90 and 45 degrees: the last is the nearest to their mean, then come the two ends.
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 3.0], [2.0, 2.0]])
+    assert coverage_order(features) == [3, 0, 2, 1]
+    assert sorted(coverage_order(torch.ones(3, 2))) == [0, 1, 2]
+
+
 def test_herding_keeps_as_much_of_each_experience():
     """The same class in three experiences, and then less room: old and new go alike."""
     memory = watched(2 * BOOKKEEPING + 24 * 2, selection="herding", shape=(2, 8))
@@ -267,7 +274,7 @@ def test_herding_keeps_as_much_of_each_experience():
     assert np.bincount(kept).tolist() == [4, 4, 4]
 
 
-@pytest.mark.parametrize("selection", ["random", "herding"])
+@pytest.mark.parametrize("selection", ["random", "herding", "coverage"])
 @pytest.mark.parametrize(
     ("sizes", "room", "kept"),
     [
@@ -327,7 +334,7 @@ def test_draws_have_the_expected_shares():
     assert counts / 2000 == pytest.approx(shares.numpy(), abs=0.03)
 
 
-@pytest.mark.parametrize("selection", ["random", "herding"])
+@pytest.mark.parametrize("selection", ["random", "herding", "coverage"])
 def test_recoding_keeps_balance_values_and_the_budget(selection):
     """Three small classes and a large one that fills their room; then every row doubles."""
     memory = watched(4 * BOOKKEEPING + 40 * 10, selection=selection)
