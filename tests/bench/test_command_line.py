@@ -78,7 +78,9 @@ def test_missing_data_is_said_in_one_line(
 def test_unknown_names_say_what_there_is() -> None:
     with pytest.raises(ValueError, match="There is no benchmark 'shd'; there are class_incremental"):
         find_benchmark("shd")
-    with pytest.raises(ValueError, match="There is no strategy 'ewc2'; there are agem, bic, compressed_latent_replay"):
+    with pytest.raises(
+        ValueError, match="There is no strategy 'ewc2'; there are agem, alade, bic, compressed_latent_replay"
+    ):
         find_strategy("ewc2")
     with pytest.raises(ValueError, match="runs on shd, synthetic, but 'mnist' came"):
         make_plan("class_incremental", "naive", data="mnist")
