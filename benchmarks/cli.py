@@ -19,6 +19,7 @@ from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.demo import demo
 from benchmarks.documents import parts_of
 from benchmarks.gallery import make_gallery, plot_galleries
+from benchmarks.images.command import add_images
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
 from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
@@ -191,7 +192,7 @@ def _gallery(parsed: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_tune, _add_table, _add_plot, _add_demo, _add_gallery, add_sweep, add_speed):
+    for add in (_add_run, _add_tune, _add_table, _add_plot, _add_demo, _add_gallery, add_sweep, add_speed, add_images):
         add(commands)
     return parser
 

@@ -52,6 +52,23 @@ CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
         for configuration in (
             Configuration("paper", "Network and training of arXiv 2407.03111, as the benchmarks have them"),
             Configuration(
+                "paper_trained",
+                "The publication's network and neurons; a wider surrogate gradient, augmentation, 30 epochs",
+                network={"surrogate": "fast_sigmoid/10"},
+                training={
+                    "first_epochs": 30,
+                    "epochs": 10,
+                    "first_learning_rate": 2e-3,
+                    "learning_rate": 1e-3,
+                    "first_schedule": "one_cycle",
+                    "schedule": "cosine",
+                    "gradient_norm": 5.0,
+                    "label_smoothing": 0.1,
+                    "augmentation": {"channel_shift": 25, "time_shift": 8},
+                },
+                options={"distilled_latent_replay": {"after": "hidden2", "codec": "bits"}},
+            ),
+            Configuration(
                 "sparse",
                 "Adaptive neurons behind fixed delays, few spikes, pooled over ten time steps",
                 stream={"n_channels": 140},

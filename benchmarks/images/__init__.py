@@ -1,0 +1,1 @@
+"""Growing spiking networks on CIFAR-100: ALADE-SNN, its parts one by one, and weight alignment."""
