@@ -77,7 +77,8 @@ def bytes_of_samples(dataset: AvalancheDataset) -> NDArray[np.int64]:
     """Return the bytes `[n]` that `memory_bytes` counts for each sample that one of Avalanche's buffers refers to.
 
     Rasters of spikes and spike counts as the code "rice" stores them, which loses nothing, and two bytes for the length
-    of that code; other samples as they are; and a byte for the label.
+    of that code; other samples as they are, or whole numbers up to 255 in a byte each or in that code, whichever is
+    shorter; and a byte for the label.
     """
     sizes = np.zeros(len(dataset), np.int64)
     for leaf, positions, places in TreeReader().leaves(dataset, np.arange(len(dataset)), _serves_latents):
@@ -271,4 +272,5 @@ def _bytes_of_other(sample: Tensor) -> int:
     counts = sample.to(torch.uint8)
     if sample.numel() == 0 or not torch.equal(counts.to(sample.dtype), sample):
         return sample.nbytes
-    return int(rice_bytes(counts.reshape(1, len(counts) if counts.dim() > 1 else 1, -1))) + _LENGTH_BYTES
+    coded = int(rice_bytes(counts.reshape(1, len(counts) if counts.dim() > 1 else 1, -1))) + _LENGTH_BYTES
+    return min(coded, counts.nbytes)

@@ -48,9 +48,9 @@ def test_every_method_leaves_a_record(method: str, root: str, tmp_path: Path) ->
     (first, _), (a, b) = record["accuracy_matrix"]
     assert record["average_incremental_accuracy"] == pytest.approx((first + (a + b) / 2) / 2)
     assert record["final_accuracy"] == pytest.approx((a + b) / 2)
-    samples = 6 * (3072 + 2 + 2)
-    assert record["memory_bytes"] >= samples
-    assert (record["memory_bytes"] > samples + 1000) == (METHODS[method].expand or method == "wa")
+    samples = 6 * (3072 + 1)  # as they are, or in a code that is shorter, and a label
+    assert record["memory_bytes"] > 0.8 * samples
+    assert (record["memory_bytes"] > samples) == (METHODS[method].expand or method == "wa")
     assert not list((tmp_path / "checkpoints").iterdir())
     assert carry_out(method, root, tmp_path) == record  # it is not repeated
 
