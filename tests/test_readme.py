@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_cifar100 import N_TRAIN, write_small_cifar100
 from small_shd import small_samples, write_shd
 
+from avalanche_snn.benchmarks import CIFAR100Incremental
 from avalanche_snn.logging import read_json_lines
 
 README = Path(__file__).parents[1] / "README.md"
-COMPOSE, SPARSE, KERNELS, COMPARE, LOG, RESUME = re.findall(
+COMPOSE, SPARSE, KERNELS, COMPARE, GROW, LOG, RESUME = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -94,6 +96,18 @@ def test_the_same_beside_other_plugins_under_an_evaluator(
     acs, macs = metrics[f"EffectiveACs_Stream{stream}"], metrics[f"EffectiveMACs_Stream{stream}"]
     assert metrics[f"Energy_Stream{stream}"] == pytest.approx(acs * 0.9e-12 + macs * 4.6e-12)
     assert acs > 0
+
+
+def test_a_network_that_grows(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"torch": torch}
+    # A few classes and one epoch: what is checked is that it learns as printed.
+    exec(GROW.replace("n_classes=100", "n_classes=4").replace("train_epochs=170", "train_epochs=1"), names)
+    strategy = names["strategy"]
+    benchmark = CIFAR100Incremental(2, n_classes=4, dataset_root=write_small_cifar100(tmp_path))
+    for experience in benchmark.train_stream:
+        strategy.train(experience)
+    assert len(strategy.model.extractors) == 2
+    assert len(strategy.exemplars) == 4 * N_TRAIN
 
 
 def test_logging_to_weights_and_biases(

@@ -10,7 +10,7 @@ from avalanche_snn.models.cuttable import CuttableSequential
 class SpikeRates(nn.Module):
     """The layers of a network ahead of its readout, rasters `[B, T, C]` -> mean spikes of the last over time, `[B, H]`.
 
-    As the extractor of an `ExpandableClassifier`: `lambda: SpikeRates(make_model("delayed", 140))`.
+    As the extractor of an `ExpandableClassifier`: `lambda: SpikeRates(make_model("delayed", 140, 20))`.
 
     Args:
         network: layers in a row, the readout last, as in `RecurrentSNN`; they are shared, not copied.
