@@ -29,7 +29,7 @@ class Configuration:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-# What both have in common; voices that were never heard ask for more dropout and finer time.
+# What "sparse" and "voices" have in common; voices that were never heard ask for more dropout and finer time.
 _SPARSE_TRAINING: Settings = {
     "first_epochs": 30,
     "epochs": 10,
@@ -81,6 +81,23 @@ CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
                 stream={"n_channels": 140},
                 network={"model": "delayed", "dropout": 0.3, "time_pooling": {"hidden1": "any/5"}},
                 training=_SPARSE_TRAINING,
+            ),
+            Configuration(
+                "growing",
+                "Adaptive neurons, 15 epochs an experience, each trained as the first one: for networks that grow",
+                stream={"n_channels": 140},
+                network={"model": "adaptive"},
+                training={
+                    "first_epochs": 15,
+                    "epochs": 15,
+                    "optimizer": "adam",
+                    "first_learning_rate": 5e-3,
+                    "learning_rate": 5e-3,
+                    "first_schedule": "one_cycle",
+                    "schedule": "one_cycle",
+                    "gradient_norm": 5.0,
+                    "augmentation": {"channel_shift": 5, "time_shift": 8},
+                },
             ),
         )
     }
