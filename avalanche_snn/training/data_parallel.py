@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from avalanche.core import SupervisedPlugin
 from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
 
+from avalanche_snn.training.stateless_plugin import StatelessPlugin
 
-class DataParallel(SupervisedPlugin):
+
+class DataParallel(StatelessPlugin):
     """Wrap the model in `torch.nn.parallel.DistributedDataParallel` while an experience is trained.
 
     For scripts that are started by `torchrun`, one process a device, and call Avalanche's
@@ -33,13 +34,6 @@ class DataParallel(SupervisedPlugin):
         super().__init__()
         self._options = options
         self._minibatch = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing: the model is saved without its wrapper."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take nothing over."""
 
     def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take this process's share of the minibatch, before data loaders are made."""
