@@ -146,7 +146,8 @@ def run_images(
     started = time.perf_counter()
     start = resume(checkpoint, strategy, benchmark, every_epochs=_CHECKPOINT_EVERY)
     for experience in benchmark.train_stream[start:]:
-        strategy.train(experience, eval_streams=[], num_workers=machine.n_workers)
+        # Momentum of one experience is none of the next one's.
+        strategy.train(experience, eval_streams=[], num_workers=machine.n_workers, reset_optimizer_state=True)
         strategy.eval(benchmark.test_stream, num_workers=machine.n_workers)
     bar.close()
     matrix = _matrix(strategy.evaluator.get_all_metrics(), len(benchmark.test_stream))
