@@ -55,7 +55,7 @@ def assert_refused(error, message, replay, network=None, benchmark=None, plugins
         ({"codec": "zip"}, ValueError, "No codec is called 'zip'. Allowed are 'bits' (lossless)"),
         ({"codec": "any/0"}, ValueError, "No codec is called 'any/0'"),
         ({"codec": None}, ValueError, "No codec is called None"),
-        ({"selection": "best"}, ValueError, "selection must be one of 'random', 'herding', 'coverage', but 'best' came"),
+        ({"selection": "best"}, ValueError, "must be one of 'random', 'herding', 'coverage', but 'best' came"),
         ({"replay_share": "half"}, ValueError, "replay_share must be 'balanced' or a fraction, but 'half' came"),
         ({"replay_share": 0}, ValueError, "replay_share must lie above 0 and below 1, but 0 came"),
         ({"replay_share": 1.0}, ValueError, "replay_share must lie above 0 and below 1, but 1.0 came"),
