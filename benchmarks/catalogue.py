@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import ModuleType
@@ -35,6 +36,10 @@ def find_benchmark(name: str) -> Benchmark:
     Raises:
         ValueError: there is none.
     """
+    # Tables ask thousands of times: a file that has been read is not looked for again.
+    known = getattr(sys.modules.get(f"{benchmarks.__name__}.{name}"), "BENCHMARK", None)
+    if isinstance(known, Benchmark) and known.name == name:
+        return known
     found = _benchmarks()
     if name not in found:
         raise ValueError(f"There is no benchmark {name!r}; there are {', '.join(sorted(found))}.")
@@ -53,6 +58,9 @@ def find_strategy(name: str) -> ModuleType:
     Raises:
         ValueError: there is none.
     """
+    known = None if name.startswith("_") else sys.modules.get(f"{strategies.__name__}.{name}")
+    if known is not None:
+        return known
     if name not in strategy_names():
         raise ValueError(f"There is no strategy {name!r}; there are {', '.join(strategy_names())}.")
     return importlib.import_module(f"strategies.{name}")
