@@ -100,12 +100,11 @@ class ExpandableClassifier(DynamicModule):
         # The readout before the newest extractor came; without columns where there was none.
         self.register_buffer("old_weight", torch.zeros(n_classes, 0))
         self.reset_heads()
-        self._register_load_state_dict_pre_hook(lambda state, prefix, *_: self.take_shape(state, prefix))
 
     @property
     def frozen_bytes(self) -> int:
         """Bytes of the frozen extractors and of the old readout: what a network that does not grow would not have."""
-        tensors = [*self.old_weight.unsqueeze(0)]
+        tensors = [self.old_weight]
         for extractor in self.extractors[:-1]:
             tensors += [*extractor.parameters(), *extractor.buffers()]
         return sum(tensor.nbytes for tensor in tensors)
@@ -259,6 +258,11 @@ class ExpandableClassifier(DynamicModule):
         old_weight = state.get(f"{prefix}old_weight")
         if old_weight is not None and old_weight.shape != self.old_weight.shape:
             self.old_weight = torch.empty_like(old_weight, device=self.old_weight.device)
+
+    def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *others: Any) -> None:
+        # A method, and no hook: a copy's hook would be that of its original.
+        self.take_shape(state, prefix)
+        super()._load_from_state_dict(state, prefix, *others)
 
     def _make_classifier(self, n_extractors: int) -> nn.Linear:
         like = self.classifier.weight

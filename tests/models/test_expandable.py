@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -160,6 +161,15 @@ def test_a_fresh_network_takes_the_shape_of_a_state() -> None:
     grown.load_state_dict(network().state_dict())
     assert len(grown.extractors) == 1
     assert grown.auxiliary is None
+
+
+def test_loading_into_a_copy_leaves_the_original_alone_and_it_can_be_pickled() -> None:
+    grown, original = after_two(), network()
+    copied, pickled = copy.deepcopy(original), pickle.loads(pickle.dumps(original))
+    for one in (copied, pickled):
+        one.load_state_dict(grown.state_dict())
+        assert len(one.extractors) == 2
+    assert len(original.extractors) == 1
 
 
 def test_what_is_frozen_is_counted() -> None:
