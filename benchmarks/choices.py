@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import write_whole
+from benchmarks.files import write_json
 
 CHOSEN = Path(__file__).parent / "chosen.json"
 
@@ -33,4 +33,4 @@ def chosen_options(strategy: str, path: Path = CHOSEN) -> dict[str, Any]:
 def write_choice(strategy: str, choice: dict[str, Any], path: Path = CHOSEN) -> None:
     """Put a strategy's choice into the file, in the place of an earlier one."""
     choices = {**read_choices(path), strategy: choice}
-    write_whole(path, (json.dumps(choices, indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, choices)

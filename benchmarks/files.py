@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write what JSON can hold as such a file, keys in order."""
+    write_whole(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
 def write_whole(path: Path, content: bytes) -> None:

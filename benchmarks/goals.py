@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 
 from benchmarks.records import Record
-from benchmarks.summaries import Summary, summarise
+from benchmarks.summaries import Summary, spread_behind, summarise
 
 BEGIN = "<!-- goals: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
 END = "<!-- end of goals -->"
@@ -153,7 +153,7 @@ def _found(goal: Goal, aim: Aim, summary: Summary | None) -> str:
         return _NOT_RUN
     figures = [goal.figure(record) for record in summary.records]
     value = mean(figures)
-    spread = f" ± {stdev(figures):.1f}" if len(figures) > 1 else ""
+    spread = spread_behind(figures)
     seeds = "" if len(figures) == 3 else f" ({len(figures)} seed{'s' if len(figures) > 1 else ''})"
     reached = value <= aim.goal if goal.smaller_is_better else value >= aim.goal
     return f"**{value:.1f}**{spread}{seeds}" if reached else f"{value:.1f}{spread}{seeds}"

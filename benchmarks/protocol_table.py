@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from statistics import mean, stdev
+from statistics import mean
 
 from benchmarks.catalogue import find_benchmark
 from benchmarks.records import Record
 from benchmarks.settings import RunPlan, Settings
-from benchmarks.summaries import describe_strategy
+from benchmarks.summaries import describe_strategy, mean_and_spread
 
 BEGIN = "<!-- protocol: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
 END = "<!-- end of protocol -->"
@@ -56,16 +56,11 @@ def _row(benchmark: str, label: str, records: Sequence[Record], n_planned: int) 
     cells = [
         what,
         label,
-        _mean_and_spread(finals),
+        mean_and_spread(finals),
         f"{min(finals):.1f}, {max(finals):.1f}",
-        _mean_and_spread([100 * record["accuracy_matrix"][-1][0] for record in records]),
-        _mean_and_spread([100 * record["accuracy_matrix"][-1][-1] for record in records]),
+        mean_and_spread([100 * record["accuracy_matrix"][-1][0] for record in records]),
+        mean_and_spread([100 * record["accuracy_matrix"][-1][-1] for record in records]),
         f"{mean(record['memory_bytes'] for record in records):,.0f}",
         str(len(records)) if len(records) == n_planned else f"{len(records)} of {n_planned}",
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _mean_and_spread(percents: Sequence[float]) -> str:
-    spread = f" ± {stdev(percents):.1f}" if len(percents) > 1 else ""
-    return f"{mean(percents):.1f}{spread}"

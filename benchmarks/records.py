@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import write_whole
+from benchmarks.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 REQUIRED = (
@@ -37,7 +37,7 @@ def write_record(record: Record, path: Path) -> None:
     missing = [name for name in REQUIRED if name not in record]
     if missing:
         raise ValueError(f"A record needs {', '.join(REQUIRED)}; {', '.join(missing)} missing in {path.name}.")
-    write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, record)
 
 
 def read_record(path: Path) -> Record:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import write_whole
+from benchmarks.files import write_json
 from benchmarks.settings import RunPlan
 
 _FOLDER = "refused"
@@ -51,7 +51,7 @@ def write_refusal(plan: RunPlan, data_name: str, error: ValueError, results: Pat
         "reason": str(error),
         "least_bytes": getattr(error, "least_bytes", None),
     }
-    write_whole(refusal_path(plan, results), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    write_json(refusal_path(plan, results), content)
 
 
 def forget_refusal(plan: RunPlan, results: Path) -> None:

@@ -44,9 +44,7 @@ class Summary:
 
     def percent(self, values: Iterable[float]) -> str:
         """Write accuracies 0..1 of the seeds in percent, with the standard deviation where there are several."""
-        percents = [100 * value for value in values]
-        spread = f" ± {_spread(percents):.1f}" if len(percents) > 1 else ""
-        return f"{mean(percents):.1f}{spread}"
+        return mean_and_spread([100 * value for value in values])
 
     @property
     def is_usual_length(self) -> bool:
@@ -148,6 +146,16 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: s
 def _unusual(settings: Mapping[str, Any], usual: Mapping[str, Any], but: Sequence[str] = ()) -> list[str]:
     # Records come with their entries sorted, plans in the order of the strategy's options: they are the same.
     return [f"{k}={v}" for k, v in sorted(settings.items()) if k not in but and v != usual.get(k)]
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Write the mean, with the standard deviation where there are several."""
+    return f"{mean(values):.1f}{spread_behind(values)}"
+
+
+def spread_behind(values: Sequence[float]) -> str:
+    """Write the standard deviation as it stands behind a mean; nothing of a single value."""
+    return f" ± {_spread(values):.1f}" if len(values) > 1 else ""
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 
 from avalanche_snn.models import CuttableSequential, ExpandableClassifier, SpikeRates
 from avalanche_snn.training import HerdedExemplars, parse_memory_size
+from avalanche_snn.training.herded_exemplars import first_of
 from strategies._exemplars import Costs, bytes_of_some, lengths_within, n_classes_of, require_room
 
 
@@ -52,7 +53,7 @@ class HerdedInBytes(HerdedExemplars):
         costs = [Costs.of_samples(group) for group in self.groups.values()]
         require_room(self._memory, len(costs), max(of_group.of_first(1) for of_group in costs))
         for label, length in zip(self.groups, lengths_within(costs, self._budget), strict=True):
-            self.groups[label] = self.groups[label].subset(list(range(length)))
+            self.groups[label] = first_of(self.groups[label], length)
 
 
 def growing(model: nn.Module, *, expand: bool = True) -> ExpandableClassifier:

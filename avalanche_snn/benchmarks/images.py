@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from avalanche.benchmarks import NCScenario, nc_benchmark
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import transforms
 
-from avalanche_snn.datasets.cifar100 import CIFAR100
+from avalanche_snn.datasets.cifar100 import CIFAR100, LabelledImages
 
 _N_CLASSES = 100
 _NORMALISED = (
@@ -102,20 +101,6 @@ def CIFAR100Incremental(  # noqa: N802 - as Avalanche's benchmarks are named
     return scenario
 
 
-class _Images(Dataset[tuple[Tensor, int]]):
-    """Some images of a data set under other labels."""
-
-    def __init__(self, images: Tensor, targets: list[int]) -> None:
-        self.images = images
-        self.targets = targets
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index], self.targets[index]
-
-
 def _order_of(class_order: int | Sequence[int]) -> list[int]:
     if isinstance(class_order, int):
         drawn: list[int] = np.random.default_rng(class_order).permutation(_N_CLASSES).tolist()
@@ -128,7 +113,7 @@ def _order_of(class_order: int | Sequence[int]) -> list[int]:
     return order
 
 
-def _chosen(dataset: CIFAR100, order: Sequence[int], mask: Tensor | None = None) -> _Images:
+def _chosen(dataset: CIFAR100, order: Sequence[int], mask: Tensor | None = None) -> LabelledImages:
     """Return the images of classes under their places in the order, those of a mask or all."""
     places = torch.full((_N_CLASSES,), -1)
     places[list(order)] = torch.arange(len(order))
@@ -136,10 +121,10 @@ def _chosen(dataset: CIFAR100, order: Sequence[int], mask: Tensor | None = None)
     wanted = labels >= 0
     if mask is not None:
         wanted &= mask
-    return _Images(dataset.images[wanted], labels[wanted].tolist())
+    return LabelledImages(dataset.images[wanted], labels[wanted].tolist())
 
 
-def _divided(dataset: CIFAR100, order: Sequence[int], validation: float) -> tuple[_Images, _Images]:
+def _divided(dataset: CIFAR100, order: Sequence[int], validation: float) -> tuple[LabelledImages, LabelledImages]:
     """Return images to train on and images that are held out, the same share of each class."""
     labels = np.array(dataset.targets)
     generator = np.random.default_rng(0)

@@ -56,9 +56,9 @@ def load_network_state(network: nn.Module, state: dict[str, Any]) -> None:
     Raises:
         ValueError: the network is of a kind that the state does not fit.
     """
-    for name, module in list(network.named_modules()):
-        if isinstance(module, ExpandableClassifier):
-            module.take_shape(state["tensors"], _join(name, ""))
+    for name, part in list(network.named_modules()):
+        if isinstance(part, ExpandableClassifier):
+            part.take_shape(state["tensors"], _join(name, ""))
     modules = dict(network.named_modules())
     for name, cut in state["cuts"].items():
         if not isinstance(modules.get(name), CuttableSequential):
@@ -74,10 +74,10 @@ def load_network_state(network: nn.Module, state: dict[str, Any]) -> None:
     network.load_state_dict(state["tensors"])
     device = next((parameter.device for parameter in network.parameters()), None)
     for name, held in means.items():
-        of_means: Any = modules[name]
-        of_means.max_class = held["max_class"]
-        of_means.class_means_dict = {label: mean.to(device) for label, mean in held["class_means_dict"].items()}
-        of_means.class_means = None if held["class_means"] is None else held["class_means"].to(device)
+        module: Any = modules[name]
+        module.max_class = held["max_class"]
+        module.class_means_dict = {label: mean.to(device) for label, mean in held["class_means_dict"].items()}
+        module.class_means = None if held["class_means"] is None else held["class_means"].to(device)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(state["trainable"][name])
         # Nothing of an earlier backward pass may be left, or weight decay would go on moving what is frozen.

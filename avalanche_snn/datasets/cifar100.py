@@ -24,7 +24,28 @@ class _Unchecked(datasets.CIFAR100):
     meta = {"filename": "meta", "key": "fine_label_names", "md5": None}  # noqa: RUF012
 
 
-class CIFAR100(Dataset[tuple[Tensor, int]]):
+class LabelledImages(Dataset[tuple[Tensor, int]]):
+    """Images in memory, with their labels.
+
+    Args:
+        images: uint8 `[N, C, H, W]`.
+        targets: N labels.
+    """
+
+    def __init__(self, images: Tensor, targets: list[int]) -> None:
+        self.images = images
+        self.targets = targets
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return an image and its label."""
+        return self.images[index], self.targets[index]
+
+
+class CIFAR100(LabelledImages):
     """Images uint8 `[3, 32, 32]` with their fine labels, 0 to 99, held in memory (154 MB of training images).
 
     Files are read from `<root>/cifar-100-python/`, in any order of samples; where they are not, torchvision downloads
@@ -59,15 +80,7 @@ class CIFAR100(Dataset[tuple[Tensor, int]]):
                 f"CIFAR-100 was wanted in {files}, but {', '.join(_FILES)} are not all there: name the folder that "
                 "holds cifar-100-python (argument root, or the variable AVALANCHE_SNN_DATA), or allow the download."
             )
-        self.images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-        self.targets: list[int] = [int(label) for label in found.targets]
+        images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
+        super().__init__(images, [int(label) for label in found.targets])
         self.classes: list[str] = list(found.classes)
         self.sha256 = sha256_of(files / ("train" if train else "test"))
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Return an image and its label."""
-        return self.images[index], self.targets[index]

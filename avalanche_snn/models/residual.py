@@ -148,10 +148,8 @@ class SpikingResNet(nn.Module):
         currents: Tensor = self.stem(images.transpose(0, 1).flatten(0, 1) if images.dim() == 5 else images)
         if images.dim() == 5:
             return currents
-        # A copy, but not of the dimensions that a memory format orders.
-        last = currents.is_contiguous(memory_format=torch.channels_last)
-        repeated = currents.repeat(self.n_time_steps, 1, 1, 1)
-        return repeated.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        # Not `repeat`, which does not keep the memory format.
+        return torch.cat([currents] * self.n_time_steps)
 
     def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         dtype = PRECISIONS[self.precision]

@@ -9,7 +9,6 @@ import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins.evaluation import default_evaluator
 from torch import nn
-from torch.nn import CrossEntropyLoss
 from torch.optim import Optimizer
 
 from avalanche_snn.training.expansion import ExpansionPlugin
@@ -97,16 +96,17 @@ class ALADE(GrowingTemplate):
             head_reset_epoch=head_reset_epoch,
             seed=seed,
         )
-        self.exemplars = exemplars
         super().__init__(
             model=model,
             optimizer=optimizer,
-            criterion=CrossEntropyLoss() if criterion is None else criterion,
+            method=expansion,
+            exemplars=exemplars,
+            criterion=criterion,
             train_mb_size=train_mb_size,
             train_epochs=train_epochs,
             eval_mb_size=eval_mb_size,
             device=device,
-            plugins=[expansion, exemplars, *(plugins or ())],
+            plugins=plugins,
             evaluator=evaluator,
             eval_every=eval_every,
             **others,

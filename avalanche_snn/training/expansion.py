@@ -153,7 +153,7 @@ class ExpansionPlugin(SupervisedPlugin):
             return
         self.last_shift = self.second_stage.train(
             expandable_of(strategy.model),
-            balanced_with(self.exemplars.groups, strategy.experience.dataset.train(), self._generator),
+            balanced_with(self.exemplars, strategy.experience.dataset.train(), self._generator),
             minibatch=strategy.train_mb_size,
             device=strategy.device,
             generator=self._generator,

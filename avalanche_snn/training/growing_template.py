@@ -8,10 +8,12 @@ from typing import Any
 from avalanche.core import BasePlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
+from torch.nn import CrossEntropyLoss
 from torch.optim import Optimizer
 
 from avalanche_snn.models.expandable import ExpandableOutputs
 from avalanche_snn.training.expansion import expandable_of
+from avalanche_snn.training.herded_exemplars import HerdedExemplars
 
 
 class GrowingTemplate(SupervisedTemplate):
@@ -20,20 +22,41 @@ class GrowingTemplate(SupervisedTemplate):
     Args:
         model: an `ExpandableClassifier`.
         optimizer: over the model's parameters.
-        plugins: those of a method, and others.
+        method: the plugin that makes the method; it comes first.
+        exemplars: the plugin that keeps them; it comes next.
+        criterion: loss of the logits; by default the cross-entropy.
+        plugins: further plugins.
         template: arguments of `SupervisedTemplate`.
 
     Attributes:
+        exemplars: as given.
         outputs: of the present minibatch in training, else None.
 
     Raises:
         ValueError: another model.
     """
 
-    def __init__(self, *, model: nn.Module, optimizer: Optimizer, plugins: Sequence[BasePlugin], **template: Any):
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: Optimizer,
+        method: BasePlugin,
+        exemplars: HerdedExemplars,
+        criterion: Any = None,
+        plugins: Sequence[BasePlugin] | None = None,
+        **template: Any,
+    ) -> None:
         expandable_of(model)
+        self.exemplars = exemplars
         self.outputs: ExpandableOutputs | None = None
-        super().__init__(model=model, optimizer=optimizer, plugins=[*plugins], **template)
+        super().__init__(
+            model=model,
+            optimizer=optimizer,
+            criterion=CrossEntropyLoss() if criterion is None else criterion,
+            plugins=[method, exemplars, *(plugins or ())],
+            **template,
+        )
 
     def forward(self) -> Tensor:
         """Return the logits of the present minibatch."""

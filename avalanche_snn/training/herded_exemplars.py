@@ -97,7 +97,7 @@ class HerdedExemplars(SupervisedPlugin):
         new = [label for label in sorted(set(labels.tolist())) if label not in self.groups]
         quotas = self.quotas([*self.groups, *new])
         # Old exemplars go before new ones come: the memory is never larger than it may be.
-        self.groups = {label: _first(group, quotas[label]) for label, group in self.groups.items()}
+        self.groups = {label: first_of(group, quotas[label]) for label, group in self.groups.items()}
         for label in new:
             positions = torch.nonzero(labels == label).flatten().tolist()
             order = herding_order(self._features_of(strategy, dataset, positions), quotas[label])
@@ -145,5 +145,6 @@ class HerdedExemplars(SupervisedPlugin):
         return torch.cat(parts)
 
 
-def _first(group: Any, n_samples: int) -> Any:
+def first_of(group: Any, n_samples: int) -> Any:
+    """Return the first samples of a data set, or the data set where it has no more."""
     return group if len(group) <= n_samples else group.subset(list(range(n_samples)))

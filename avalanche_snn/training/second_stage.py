@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from avalanche.benchmarks.utils import concat_datasets
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DistributedSampler
 
 from avalanche_snn.models.expandable import ExpandableClassifier
 from avalanche_snn.training.data_parallel import average, shared_loader, take_from_first
+from avalanche_snn.training.herded_exemplars import HerdedExemplars
 from avalanche_snn.training.logit_alignment import LogitAlignment
 from avalanche_snn.training.raw_memory import labels_of
 
@@ -104,19 +104,19 @@ def _mean_logits(model: ExpandableClassifier, seen: Sequence[tuple[Tensor, Tenso
     return of_new / n_new, of_old / n_old
 
 
-def balanced_with(exemplars: Any, dataset: Any, generator: torch.Generator) -> Any:
+def balanced_with(exemplars: HerdedExemplars, dataset: Any, generator: torch.Generator) -> Any:
     """Return exemplars and, of a data set, as many samples of each class that has none, drawn at random.
 
     Args:
-        exemplars: of old classes, class -> data set; none of them empty, and one at least.
+        exemplars: of old classes, of one at least.
         dataset: of new classes, under the transforms that count.
         generator: of the draw.
     """
-    most = max(len(group) for group in exemplars.values())
+    most = max(len(group) for group in exemplars.groups.values())
     labels = torch.tensor(labels_of(dataset)[0])
     chosen: list[int] = []
     for label in sorted(set(labels.tolist())):
-        if label not in exemplars:
+        if label not in exemplars.groups:
             positions = torch.nonzero(labels == label).flatten()
             chosen += positions[torch.randperm(len(positions), generator=generator)[:most]].tolist()
-    return concat_datasets([dataset.subset(chosen), *(group.train() for group in exemplars.values())])
+    return exemplars.joined_to(dataset.subset(chosen))

@@ -10,7 +10,7 @@ import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training.plugins.evaluation import default_evaluator
 from torch import nn
-from torch.nn import CrossEntropyLoss, functional
+from torch.nn import functional
 from torch.optim import Optimizer
 
 from avalanche_snn.training.expansion import expandable_of
@@ -132,16 +132,13 @@ class WA(GrowingTemplate):
     ) -> None:
         if exemplars is None:
             exemplars = HerdedExemplars(n_exemplars, n_per_class=n_exemplars_per_class)
-        self.exemplars = exemplars
         super().__init__(
             model=model,
             optimizer=optimizer,
-            criterion=CrossEntropyLoss() if criterion is None else criterion,
-            plugins=[
-                WeightAlignment(temperature, distillation=distillation, alignment=alignment),
-                exemplars,
-                *(plugins or ()),
-            ],
+            method=WeightAlignment(temperature, distillation=distillation, alignment=alignment),
+            exemplars=exemplars,
+            criterion=criterion,
+            plugins=plugins,
             evaluator=evaluator,
             **others,
         )

@@ -25,7 +25,6 @@ class ImageConfiguration:
         n_exemplars_per_class: of each class.
         minibatch: samples in one.
         learning_rate: of SGD with momentum 0.9 and weight decay 5e-4, by a tenth twice, see `LearningRateSchedule`.
-        published: average incremental accuracy in percent, and where it stands; None where there is none.
     """
 
     title: str
@@ -38,12 +37,11 @@ class ImageConfiguration:
     n_exemplars_per_class: int | None = None
     minibatch: int = 64
     learning_rate: float = 0.1
-    published: tuple[float, str] | None = None
 
     @property
     def settings(self) -> Settings:
         """All that decides what comes out, as it stands in records."""
-        return {name: value for name, value in asdict(self).items() if name not in ("title", "published")}
+        return {name: value for name, value in asdict(self).items() if name != "title"}
 
 
 _RESNET19 = {"network": "resnet19"}
@@ -70,7 +68,6 @@ CONFIGURATIONS: Mapping[str, ImageConfiguration] = MappingProxyType(
             "B0 in 10 steps, ResNet-19, as published",
             {"n_steps": 10},
             _RESNET19,
-            published=(75.42, "arXiv 2412.12696, abstract"),
         ),
         "b0-20": ImageConfiguration("B0 in 20 steps, ResNet-19, as published", {"n_steps": 20}, _RESNET19),
         "b50-10": ImageConfiguration(

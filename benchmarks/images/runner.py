@@ -27,7 +27,7 @@ from avalanche_snn.models.residual import PRECISIONS
 from avalanche_snn.neurons import LeakyMaps
 from avalanche_snn.training import ALADE, WA, DataParallel, LearningRateSchedule
 from avalanche_snn.training.stateless_plugin import StatelessPlugin
-from benchmarks.files import write_whole
+from benchmarks.files import write_json
 from benchmarks.images.configurations import METHODS, ImageConfiguration
 from benchmarks.progress import SilentLogger
 from benchmarks.records import Record
@@ -173,7 +173,7 @@ def run_images(
         "source": source_digest(),
     }
     if is_first:
-        _write(record, path)
+        write_json(path, record)
     checkpoint.unlink(missing_ok=True)
     return record
 
@@ -216,7 +216,7 @@ def measure_images(
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "source": source_digest(),
     }
-    _write(record, results / f"{name}-not_run.json")
+    write_json(results / f"{name}-not_run.json", record)
     return record
 
 
@@ -281,7 +281,3 @@ def _kernel_of(model: ExpandableClassifier, machine: Machine) -> str:
     dtype = PRECISIONS[machine.precision] or torch.float32
     neurons = next(module for module in model.modules() if isinstance(module, LeakyMaps))
     return neurons.kernel_for(torch.device(machine.device), dtype).name
-
-
-def _write(record: Record, path: Path) -> None:
-    write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
