@@ -13,8 +13,6 @@ from benchmarks.configurations import find_configuration
 from benchmarks.records import Record
 from benchmarks.summaries import describe_strategy
 
-BEGIN = "<!-- ablations: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
-END = "<!-- end of ablations -->"
 _AS_IT_IS = "as it is"
 _NOTHING = "None of these runs has a record yet."
 _Accuracies = dict[str, list[float]]

@@ -7,9 +7,6 @@ from typing import Any
 
 from benchmarks.records import Record
 
-BEGIN = "<!-- choices: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
-END = "<!-- end of choices -->"
-
 
 def markdown_choices(records: Iterable[Record], choices: Mapping[str, Any]) -> str:
     """Return a row for each strategy that has something to choose: what was tried, how good it was, what was taken.

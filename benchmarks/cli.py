@@ -17,7 +17,7 @@ from benchmarks.catalogue import benchmark_names, options_of, strategy_names
 from benchmarks.choices import CHOSEN
 from benchmarks.configurations import CONFIGURATIONS
 from benchmarks.demo import demo
-from benchmarks.documents import parts_of
+from benchmarks.documents import RESULTS_PART, parts_of, write_parts
 from benchmarks.gallery import make_gallery, plot_galleries
 from benchmarks.images.command import add_images
 from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
@@ -30,7 +30,6 @@ from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan, Training
 from benchmarks.speed.command import add_speed
 from benchmarks.sweeps.command import add_sweep
-from benchmarks.tables import write_parts
 from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def _figures(plan: RunPlan, record: Record) -> str:
 
 def _table(parsed: argparse.Namespace) -> int:
     parts = parts_of(parsed.results)
-    print(parts.tables)
+    print(parts[RESULTS_PART])
     for path in parsed.write:
         write_parts(parts, path)
     return 0

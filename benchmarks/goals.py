@@ -9,8 +9,6 @@ from statistics import mean
 from benchmarks.records import Record
 from benchmarks.summaries import Summary, spread_behind, summarise
 
-BEGIN = "<!-- goals: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
-END = "<!-- end of goals -->"
 _NOT_RUN = "not run"
 
 

@@ -11,8 +11,6 @@ from benchmarks.refusals import Refusal
 from benchmarks.settings import RunPlan
 from benchmarks.summaries import Summary, describe_strategy, summarise
 
-BEGIN = "<!-- overview: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
-END = "<!-- end of overview -->"
 _NOTHING = float("-inf")
 
 

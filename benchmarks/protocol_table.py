@@ -11,8 +11,6 @@ from benchmarks.records import Record
 from benchmarks.settings import RunPlan, Settings
 from benchmarks.summaries import describe_strategy, mean_and_spread
 
-BEGIN = "<!-- protocol: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
-END = "<!-- end of protocol -->"
 FOLDER = "published_protocol"
 """Of the records and, with `.toml`, of the sweep."""
 

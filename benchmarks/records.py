@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,12 @@ def write_record(record: Record, path: Path) -> None:
     write_json(path, record)
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, required: Sequence[str] = REQUIRED) -> Record:
     """Read a record.
+
+    Args:
+        path: of the file.
+        required: entries that it must have.
 
     Raises:
         ValueError: it is not JSON, or a required entry is missing.
@@ -50,13 +54,13 @@ def read_record(path: Path) -> Record:
         record = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not a record: {error}. Delete it and run again.") from error
-    missing = [name for name in REQUIRED if not isinstance(record, dict) or name not in record]
+    missing = [name for name in required if not isinstance(record, dict) or name not in record]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}. Delete it and run again.")
     return dict(record)
 
 
-def all_records(folder: Path = RESULTS) -> Iterator[Record]:
-    """Yield every record of a folder, in the order of the file names."""
+def all_records(folder: Path = RESULTS, required: Sequence[str] = REQUIRED) -> Iterator[Record]:
+    """Yield every record of a folder, in the order of the file names; each must have the required entries."""
     for path in sorted(folder.glob("*.json")):
-        yield read_record(path)
+        yield read_record(path, required)

@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 
 from avalanche_snn.evaluation import forgetting
-from benchmarks.ablations import BEGIN as ABLATIONS_BEGIN
-from benchmarks.ablations import END as ABLATIONS_END
 from benchmarks.catalogue import benchmark_names, find_benchmark
-from benchmarks.choice_table import BEGIN as CHOICES_BEGIN
-from benchmarks.choice_table import END as CHOICES_END
-from benchmarks.goals import BEGIN as GOALS_BEGIN
-from benchmarks.goals import END as GOALS_END
-from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
-from benchmarks.overview import END as OVERVIEW_END
-from benchmarks.protocol_table import BEGIN as PROTOCOL_BEGIN
-from benchmarks.protocol_table import END as PROTOCOL_END
 from benchmarks.records import Record
 from benchmarks.refusals import Refusal
 from benchmarks.settings import RunPlan
 from benchmarks.summaries import Summary, describe_strategy, epochs_of, summarise
 
-BEGIN = "<!-- results: written by `python -m benchmarks table --write README.md docs/results.md`, do not edit -->"
-END = "<!-- end of results -->"
 _HEAD = (
     "| strategy | final accuracy (%) | average incremental (%) | forgetting (points) | on experience 0 (%) "
     "| on the last experience (%) | kept (bytes) | working (bytes) | steps | seconds | seeds |"
@@ -73,56 +60,6 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
             planned[place][describe_strategy(plan.strategy, plan.settings, plan.benchmark, plan.data)].add(plan.seed)
     places = sorted(place for place in {*summaries, *planned} if place.benchmark in benchmark_names())
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the bench writes into documents, each between markers of its own.
-
-    Attributes:
-        tables: of `markdown_tables`.
-        overview, choices, goals, ablations, protocol: of the functions of these names.
-    """
-
-    tables: str
-    overview: str = ""
-    choices: str = ""
-    goals: str = ""
-    ablations: str = ""
-    protocol: str = ""
-
-
-def write_parts(parts: Parts, path: Path) -> None:
-    """Put tables and all else between their markers in a Markdown file, as far as it has them.
-
-    Raises:
-        ValueError: the file has no markers.
-    """
-    path.write_text(replace_parts(path.read_text(encoding="utf-8"), parts), encoding="utf-8")
-
-
-def replace_parts(text: str, parts: Parts) -> str:
-    """Return a text with tables and all else between their markers, as far as it has them.
-
-    Raises:
-        ValueError: it has no markers.
-    """
-    marked = {
-        (BEGIN, END): parts.tables,
-        (OVERVIEW_BEGIN, OVERVIEW_END): parts.overview,
-        (CHOICES_BEGIN, CHOICES_END): parts.choices,
-        (GOALS_BEGIN, GOALS_END): parts.goals,
-        (ABLATIONS_BEGIN, ABLATIONS_END): parts.ablations,
-        (PROTOCOL_BEGIN, PROTOCOL_END): parts.protocol,
-    }
-    found = [markers for markers in marked if all(marker in text for marker in markers)]
-    if not found:
-        raise ValueError(f"The tables go between the lines {BEGIN!r} and {END!r}, which are missing.")
-    for begin, end in found:
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = f"{before}{begin}\n\n{marked[begin, end]}\n\n{end}{after}"
-    return text
 
 
 def _table(

@@ -13,11 +13,9 @@ from avalanche.distributed.distributed_helper import DistributedHelper
 from avalanche_snn.models.residual import PRECISIONS
 from benchmarks.images.configurations import CONFIGURATIONS, METHODS
 from benchmarks.images.runner import Machine, measure_images, run_images
+from benchmarks.images.tables import FOLDER
 from benchmarks.pretraining import CACHE
 from benchmarks.records import RESULTS
-
-FOLDER = "images"
-"""Of the records, within that of all others."""
 
 
 def add_images(commands: Any) -> None:

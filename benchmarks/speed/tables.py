@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markers import Markers
 from benchmarks.speed.contestants import NORSE, PRODUCTS, SAVING, SNNTORCH, SNNTORCH_ZERO, SPIKINGJELLY
 from benchmarks.speed.ours import ANY_ADAPTATION
 from benchmarks.speed.record import SpeedRecord
 
-BEGIN = "<!-- speed: written by `python -m benchmarks speed --readme README.md`, do not edit -->"
-END = "<!-- end of speed -->"
+MARKERS = Markers("speed", "python -m benchmarks speed --readme README.md")
+"""Around the tables in README."""
 TITLES = {
     SNNTORCH: "snnTorch",
     SNNTORCH_ZERO: "snnTorch, reset to zero",
@@ -53,26 +54,13 @@ def speed_tables(record: SpeedRecord | None) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def replace_speed(text: str, tables: str) -> str:
-    """Return a text with the tables between its markers.
-
-    Raises:
-        ValueError: it has no markers.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"The tables go between the lines {BEGIN!r} and {END!r}, which are missing.")
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
-
-
 def write_speed(tables: str, readme: Path) -> None:
     """Put the tables between the markers of a Markdown file.
 
     Raises:
         ValueError: the file has no markers.
     """
-    readme.write_text(replace_speed(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    readme.write_text(MARKERS.replace(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
 def title_of(name: str) -> str:

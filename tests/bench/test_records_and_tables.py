@@ -10,9 +10,7 @@ from made_records import record_of
 
 from benchmarks import tables
 from benchmarks.choice_table import markdown_choices
-from benchmarks.documents import parts_of
-from benchmarks.overview import BEGIN as OVERVIEW_BEGIN
-from benchmarks.overview import END as OVERVIEW_END
+from benchmarks.documents import RESULTS_PART, markers_of, parts_of, replace_parts
 from benchmarks.overview import markdown_overview
 from benchmarks.plans import make_plan, make_plans
 from benchmarks.records import all_records, read_record, write_record
@@ -218,18 +216,20 @@ def test_what_was_tried_on_validation_data_worked_out_by_hand() -> None:
 
 
 def test_tables_go_between_the_markers(tmp_path: Path) -> None:
-    text = f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n"
-    assert tables.replace_parts(text, tables.Parts("new")) == f"before\n{tables.BEGIN}\n\nnew\n\n{tables.END}\nafter\n"
-    both = f"{OVERVIEW_BEGIN}old{OVERVIEW_END} and {text}"
-    replaced = tables.replace_parts(both, tables.Parts("new", "over"))
-    assert replaced.startswith(f"{OVERVIEW_BEGIN}\n\nover\n\n{OVERVIEW_END} and before")
-    assert f"{tables.BEGIN}\n\nnew\n\n{tables.END}" in replaced
+    results, overview = markers_of(RESULTS_PART), markers_of("overview")
+    text = f"before\n{results.begin}\nold\n{results.end}\nafter\n"
+    assert replace_parts(text, {RESULTS_PART: "new"}) == f"before\n{results.begin}\n\nnew\n\n{results.end}\nafter\n"
+    both = f"{overview.begin}old{overview.end} and {text}"
+    replaced = replace_parts(both, {RESULTS_PART: "new", "overview": "over", "goals": "of no use here"})
+    assert replaced.startswith(f"{overview.begin}\n\nover\n\n{overview.end} and before")
+    assert f"{results.begin}\n\nnew\n\n{results.end}" in replaced
+    assert "of no use here" not in replaced
     with pytest.raises(ValueError, match="which are missing"):
-        tables.replace_parts("no markers", tables.Parts("new"))
+        replace_parts("no markers", {RESULTS_PART: "new"})
 
 
 @pytest.mark.parametrize("path", [README, README.parent / "docs" / "results.md"], ids=lambda path: path.name)
 def test_documents_show_what_the_records_say(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    shown = tables.replace_parts(text, parts_of())
+    shown = replace_parts(text, parts_of())
     assert shown == text, "run `python -m benchmarks table --write README.md docs/results.md`"

@@ -14,7 +14,7 @@ from benchmarks.speed.contestants import MEASURES
 from benchmarks.speed.figures import draw_speed
 from benchmarks.speed.ours import ANY_ADAPTATION
 from benchmarks.speed.record import SPEED_RESULTS, read_speed_record, write_speed_record
-from benchmarks.speed.tables import BEGIN, END, replace_speed, speed_tables
+from benchmarks.speed.tables import MARKERS, speed_tables
 
 README = Path(__file__).parents[2] / "README.md"
 ENVIRONMENT = {
@@ -112,9 +112,11 @@ def test_what_lies_around_a_step() -> None:
 
 
 def test_tables_go_between_the_markers() -> None:
-    assert replace_speed(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb\n"
+    assert MARKERS.replace(f"a\n{MARKERS.begin}\nold\n{MARKERS.end}\nb\n", "new") == (
+        f"a\n{MARKERS.begin}\n\nnew\n\n{MARKERS.end}\nb\n"
+    )
     with pytest.raises(ValueError, match="which are missing"):
-        replace_speed("no markers", "new")
+        MARKERS.replace("no markers", "new")
 
 
 def test_the_readme_shows_what_the_record_says() -> None:
@@ -122,7 +124,7 @@ def test_the_readme_shows_what_the_record_says() -> None:
     path = SPEED_RESULTS / "cpu.json"
     record = read_speed_record(path) if path.exists() else None
     assert record is None or not record["quick"]
-    assert replace_speed(text, speed_tables(record)) == text, (
+    assert MARKERS.replace(text, speed_tables(record)) == text, (
         "run `python -m benchmarks speed --show --readme README.md`"
     )
 
@@ -156,7 +158,7 @@ def test_show_prints_tables_and_writes_a_readme(tmp_path: Path, capsys: pytest.C
     assert main(line) == 2
     assert f"error: {path} is missing: `python -m benchmarks speed` measures and writes it" in capsys.readouterr().err
     write_speed_record(record_of(steps=[step("paper")]), path)
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    readme.write_text(f"{MARKERS.begin}\n{MARKERS.end}\n")
     assert main(line) == 0
     said = capsys.readouterr().out
     assert "| snnTorch | 300 | 300 | 300 | 1.00 |  |" in said
