@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ class Contestant(Protocol):
 
     def hidden_density(self) -> list[float]:
         """Share of cells that spike, by hidden layer."""
+
+
+Made = TypeVar("Made", bound=Contestant)
 
 
 class Network:
@@ -158,25 +161,41 @@ def make_all(
     """
     on_device = data.to(device)
     weights: dict[str, Weights] = {}
-    for name in chosen:
+
+    def make(name: str) -> Network | Floor:
         neuron = name.partition("/")[2].removesuffix(SAVING) or workload.neurons[0]
         if neuron not in weights:
             weights[neuron] = calibrated_weights(workload, neuron, data)
-        try:
-            made = _make(name, workload, on_device, weights[neuron], device)
-            if warm_up:
-                made.forward()
-                made.train()
-                made.check()
-        # Whatever a library fails with, the others are measured all the same, and the table names it.
-        except Exception as error:
-            known = isinstance(error, _UnableError)
-            yield name, Missing(str(error) if known else f"{type(error).__name__}: {error}")
-        else:
-            yield name, made
+        return _make(name, workload, on_device, weights[neuron], device)
+
+    return try_all(chosen, make, warm_up=warm_up)
 
 
-class _UnableError(Exception):
+def try_all(
+    chosen: Iterable[str], make: Callable[[str], Made], *, warm_up: bool = True
+) -> Iterator[tuple[str, Made | Missing]]:
+    """Make contestants by name, and warm them up where so asked; one that cannot take part comes back with its reason.
+
+    Whatever a library fails with, the others are measured all the same, and the table names it.
+    """
+    for name in chosen:
+        yield name, _try(name, make, warm_up)
+
+
+def _try(name: str, make: Callable[[str], Made], warm_up: bool) -> Made | Missing:
+    try:
+        made = make(name)
+        if warm_up:
+            made.forward()
+            made.train()
+            made.check()
+    except Exception as error:
+        known = isinstance(error, UnableError)
+        return Missing(str(error) if known else f"{type(error).__name__}: {error}")
+    return made
+
+
+class UnableError(Exception):
     """A contestant that is known not to be able to take part."""
 
 
@@ -187,7 +206,7 @@ def _make(name: str, workload: Workload, data: Minibatch, weights: Weights, devi
     if neuron:
         reason = available_kernels(device)[kernel]
         if reason is not None:
-            raise _UnableError(reason)
+            raise UnableError(reason)
         ours = our_network(workload, neuron.removesuffix(SAVING), kernel, weights, save_memory=neuron.endswith(SAVING))
         return Network(ours, data.rasters, data.labels, lambda x: _run_hidden(ours, x))
     peer = _peer(name, "adaptive" in workload.neurons, weights)
@@ -198,7 +217,7 @@ def _peer(name: str, adaptive: bool, weights: Weights) -> SnnTorchNetwork | Nors
     if name == NORSE:
         return NorseNetwork(weights, adaptive)
     if adaptive:
-        raise _UnableError("has no recurrent adaptive neuron")
+        raise UnableError("has no recurrent adaptive neuron")
     if name == SPIKINGJELLY:
         return SpikingJellyNetwork(weights)
     return SnnTorchNetwork(weights, reset="zero" if name == SNNTORCH_ZERO else "subtract")

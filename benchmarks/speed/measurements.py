@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from avalanche_snn.neurons import available_kernels
-from benchmarks.speed.contestants import PRODUCTS, SNNTORCH, Missing, Network, make_all, names
+from benchmarks.speed import maps
+from benchmarks.speed.contestants import PRODUCTS, SNNTORCH, Contestant, Missing, Network, make_all, names
 from benchmarks.speed.equality import compare_kernels
 from benchmarks.speed.memory import peak_of_a_step
 from benchmarks.speed.plan import Plan
@@ -53,6 +55,17 @@ def measure_steps(plan: Plan, n_threads: int, device: str) -> list[Result]:
         except FileNotFoundError as error:
             timed = {"reason": str(error)}
         results.append(common | timed)
+    return results
+
+
+def measure_maps(plan: Plan, device: str) -> list[Result]:
+    """Time neurons behind convolutions, alone and in a network; one thread."""
+    torch.set_num_threads(1)
+    results = []
+    for workload in maps.workloads(device, tiny=plan.tiny):
+        chosen = maps.names(workload, device)
+        timed = _time_all(maps.make_maps(workload, chosen, device), chosen[0], plan.n_sweep_rounds, workload.title)
+        results.append({"threads": 1, "title": workload.title, "label": workload.label} | timed)
     return results
 
 
@@ -117,21 +130,28 @@ def measure_data(plan: Plan) -> Result:
 
 def _time(workload: Workload, chosen: list[str], n_rounds: int, device: str, label: str) -> Result:
     data = minibatch(workload)
+    made = make_all(workload, data, chosen, device, warm_up=True)
+    timed = _time_all(made, SNNTORCH, n_rounds, label, other_base=f"reference/{workload.neurons[0]}")
+    return {"input_density": data.density} | timed
+
+
+def _time_all(
+    made: Iterable[tuple[str, Contestant | Missing]], base: str, n_rounds: int, label: str, other_base: str = ""
+) -> Result:
+    """Time all who take part beside one of them, or another one where that one is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = dict(make_all(workload, data, chosen, device, warm_up=True))
-        contestants = {name: one for name, one in made.items() if not isinstance(one, Missing)}
-        first_neuron = workload.neurons[0]
-        base = SNNTORCH if SNNTORCH in contestants else f"reference/{first_neuron}"
+        all_of_them = dict(made)
+        contestants = {name: one for name, one in all_of_them.items() if not isinstance(one, Missing)}
+        base = base if base in contestants else other_base
         with tqdm(total=n_rounds, desc=label, unit="round", dynamic_ncols=True) as bar:
             times = time_in_turn(contestants, n_rounds, base, bar.update)
     return {
         "rounds": n_rounds,
         "compared_with": base,
-        "input_density": data.density,
         "times": times,
         "hidden_density": {name: contestant.hidden_density() for name, contestant in contestants.items()},
-        "missing": {name: one.reason for name, one in made.items() if isinstance(one, Missing)},
+        "missing": {name: one.reason for name, one in all_of_them.items() if isinstance(one, Missing)},
     }
 
 

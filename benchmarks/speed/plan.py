@@ -9,7 +9,7 @@ from benchmarks.speed.ours import ANY_ADAPTATION
 from benchmarks.speed.workloads import SWEEPS, WORKLOADS, Workload, tiny
 
 #: Parts of the record, in the order in which they are measured; each can be measured alone.
-SECTIONS = ("equality", "memory", "pipeline", "steps", "sweeps")
+SECTIONS = ("equality", "memory", "pipeline", "steps", "maps", "sweeps")
 
 
 @dataclass(frozen=True)

@@ -89,5 +89,8 @@ class _Run:
     def steps(self) -> list[Any]:
         return [result for threads in self.plan.steps for result in self.job("steps", threads)]
 
+    def maps(self) -> Any:
+        return self.job("maps")
+
     def sweeps(self) -> Any:
         return self.job("sweeps")

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.markers import Markers
 from benchmarks.speed.contestants import NORSE, PRODUCTS, SAVING, SNNTORCH, SNNTORCH_ZERO, SPIKINGJELLY
+from benchmarks.speed.maps import NO_NEURONS
 from benchmarks.speed.ours import ANY_ADAPTATION
 from benchmarks.speed.record import SpeedRecord
 
@@ -19,6 +20,7 @@ TITLES = {
     NORSE: "norse",
     SPIKINGJELLY: "SpikingJelly",
     PRODUCTS: "*dense products alone*",
+    NO_NEURONS: "*without neurons*",
 }
 _NEURONS = {"delayed_synaptic": ", the paper's neuron"}
 _NOTES = (
@@ -48,6 +50,7 @@ def speed_tables(record: SpeedRecord | None) -> str:
     others = [result for result in steps if result not in shown]
     if others:
         blocks.append(_other_steps(others))
+    blocks += [_step_table(result, ()) for result in record.get("maps", {}).get("results", [])]
     blocks += [_equality(record), _pipeline(record), *(_missing(record))]
     if steps:
         blocks += [note.format(density=_hidden_percent(steps[0])) for note in _NOTES]
@@ -87,17 +90,17 @@ def _machine(record: SpeedRecord) -> str:
 def _step_table(result: Mapping[str, Any], peaks: Sequence[Mapping[str, Any]]) -> str:
     base = title_of(result["compared_with"])
     memory = {p["contestant"]: p["bytes"] for p in peaks if p["workload"] == result["workload"] and "bytes" in p}
+    more, rule = (" peak memory (MB) |", "---|") if peaks else ("", "")
     lines = [
         f"**{result['title']}** - {result['label']}, {_threads(result)}, {result['rounds']} rounds",
         "",
-        "| | forward (ms) | forward and backward (ms) | training step (ms) "
-        f"| times faster than {base} | peak memory (MB) |",
-        "|---|---|---|---|---|---|",
+        f"| | forward (ms) | forward and backward (ms) | training step (ms) | times faster than {base} |{more}",
+        "|---|---|---|---|---|" + rule,
     ]
     for name, times in result["times"].items():
         milliseconds = " | ".join(f"{times[measure]['ms']['median']:.0f}" for measure in times)
-        peak = f"{memory[name] / 1e6:.1f}" if name in memory else ""
-        lines.append(f"| {title_of(name)} | {milliseconds} | {_ratio(times['step'])} | {peak} |")
+        peak = f" {f'{memory[name] / 1e6:.1f}' if name in memory else ''} |" if peaks else ""
+        lines.append(f"| {title_of(name)} | {milliseconds} | {_ratio(times['step'])} |{peak}")
     return "\n".join(lines)
 
 
@@ -183,7 +186,7 @@ def _pipeline(record: SpeedRecord) -> str:
 def _missing(record: SpeedRecord) -> list[str]:
     """Who took no part and why, each said once."""
     said: dict[str, None] = {}
-    for section in ("steps", "memory", "equality", "pipeline"):
+    for section in ("steps", "memory", "equality", "pipeline", "maps"):
         results = record.get(section, {}).get("results", [])
         for result in results if isinstance(results, list) else [results]:
             for name, reason in result.get("missing", {}).items():

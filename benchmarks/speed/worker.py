@@ -52,6 +52,8 @@ def carry_out(job: dict[str, Any]) -> Any:
         return measurements.measure_steps(plan, job["threads"], device)
     if job["kind"] == "sweeps":
         return measurements.measure_sweeps(plan, device)
+    if job["kind"] == "maps":
+        return measurements.measure_maps(plan, device)
     if job["kind"] == "memory":
         return measurements.measure_memory(plan, job["workload"], job["contestant"], device)
     if job["kind"] == "equality":

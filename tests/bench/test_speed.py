@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from avalanche_snn.neurons import DelayedSynaptic, Leaky, SpikingLayer
 from avalanche_snn.neurons.kernels import KERNELS
-from benchmarks.speed import equality, peers, worker
+from benchmarks.speed import equality, maps, peers, worker
 from benchmarks.speed.contestants import (
     MEASURES,
     NORSE,
@@ -60,6 +60,11 @@ def test_a_run_of_everything_at_no_size(tmp_path: Path) -> None:
         for measured in times.values():
             assert 0 < measured["ms"]["lower"] <= measured["ms"]["median"] <= measured["ms"]["upper"]
     assert steps["times"][SNNTORCH]["step"]["faster"] == {"median": 1.0, "lower": 1.0, "upper": 1.0}
+    alone, network = record["maps"]["results"]
+    assert {SNNTORCH, "reference/maps", "torch/maps"} <= set(alone["times"])
+    assert alone["times"][SNNTORCH]["step"]["faster"]["median"] == 1.0
+    assert {"reference/maps", "torch/maps", maps.NO_NEURONS} <= set(network["times"])
+    assert network["compared_with"] == "reference/maps"
     assert [point["value"] for point in record["sweeps"]["results"]] == [25, 100]
     compared = [result for result in record["equality"]["results"] if "cells" in result]
     assert {result["dtype"] for result in compared} == {"float32", "float64"}
@@ -344,3 +349,31 @@ def test_every_workload_and_plan_is_whole() -> None:
     for plan in PLANS.values():
         used = {name for chosen in plan.steps.values() for name in chosen} | {*plan.memory, *plan.equality.values()}
         assert used <= set(WORKLOADS)
+
+
+def test_neurons_behind_convolutions_are_the_same_with_all_that_can_be_compared() -> None:
+    """Those of snnTorch and of ours spike in the same cells and have the same gradients, with and without a kernel."""
+    alone, network = maps.workloads(tiny=True)
+    currents = 2 * torch.randn(alone.shape, dtype=torch.float64)
+    found = {}
+    for name in (SNNTORCH, "reference/maps", "torch/maps"):
+        given = currents.clone().requires_grad_()
+        spikes = maps.neurons_of(name, alone.shape[0], "cpu")(given)
+        (spikes * torch.arange(spikes.numel()).view_as(spikes)).sum().backward()
+        found[name] = spikes.detach(), given.grad
+    for spikes, gradient in found.values():
+        assert torch.equal(spikes, found["reference/maps"][0])
+        torch.testing.assert_close(gradient, found["reference/maps"][1])
+    assert 0.05 < found[SNNTORCH][0].mean() < 0.95
+
+    made = dict(maps.make_maps(network, maps.names(network)))
+    assert made["reference/maps"].hidden_density() == pytest.approx(made["torch/maps"].hidden_density())
+    assert made[maps.NO_NEURONS].hidden_density() == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("spikingjelly") is None, reason="no SpikingJelly")
+def test_spikingjelly_has_the_same_neurons_behind_convolutions() -> None:
+    alone, _ = maps.workloads(tiny=True)
+    currents = 2 * torch.randn(alone.shape, dtype=torch.float64)
+    ours, theirs = (maps.neurons_of(name, alone.shape[0], "cpu")(currents) for name in ("reference/maps", SPIKINGJELLY))
+    assert torch.equal(ours, theirs)

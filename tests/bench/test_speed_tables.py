@@ -69,6 +69,22 @@ def test_the_table_of_a_step_worked_out_by_hand() -> None:
     assert "each hidden layer of ours spikes in 10 % of the cells" in table
 
 
+def test_neurons_behind_convolutions_have_tables_without_memory() -> None:
+    times = {
+        "reference/maps": timed(80, 1.0, 0.0),
+        "cpp/maps": timed(20, 4.0, 0.1),
+        "convolutions": timed(16, 5.0, 0.0),
+    }
+    missing = {"triton/maps": "wanted a CUDA device, came 'cpu'"}
+    found = step("", title="64 maps", label="T = 4", times=times, compared_with="reference/maps", missing=missing)
+    table = speed_tables(record_of(maps=[found]))
+    assert "**64 maps** - T = 4, 1 thread, 9 rounds" in table
+    assert "| training step (ms) | times faster than ours, `reference` |\n|---|---|---|---|---|\n" in table
+    assert "| ours, `cpp` | 20 | 20 | 20 | 4.00 (3.90-4.10) |\n" in table
+    assert "| *without neurons* | 16 | 16 | 16 | 5.00 |" in table
+    assert "- ours, `triton` on 64 maps: wanted a CUDA device, came 'cpu'" in table
+
+
 def test_other_workloads_are_a_row_each() -> None:
     peaks = [{"workload": "paper", "contestant": "snntorch", "bytes": 1}]
     table = speed_tables(record_of(steps=[step("paper"), step("paper", threads=2), step("long")], memory=peaks))
@@ -161,9 +177,9 @@ def test_show_prints_tables_and_writes_a_readme(tmp_path: Path, capsys: pytest.C
     readme.write_text(f"{MARKERS.begin}\n{MARKERS.end}\n")
     assert main(line) == 0
     said = capsys.readouterr().out
-    assert "| snnTorch | 300 | 300 | 300 | 1.00 |  |" in said
+    assert "| snnTorch | 300 | 300 | 300 | 1.00 |\n" in said
     assert str(tmp_path / "cpu-step.png") in said
-    assert "| snnTorch | 300 | 300 | 300 | 1.00 |  |" in readme.read_text()
+    assert "| snnTorch | 300 | 300 | 300 | 1.00 |\n" in readme.read_text()
 
 
 def test_a_quick_run_is_not_for_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
