@@ -63,6 +63,7 @@ def build(
         second_stage_epochs=second_stage_epochs,
         second_stage_learning_rate=second_stage_learning_rate,
         alignment=alignment,
+        cache_features=True,
         head_reset_epoch=None,
         seed=seed,
         plugins=plugins,

@@ -42,6 +42,7 @@ class ALADE(GrowingTemplate):
         second_stage_epochs: 0 for no second stage.
         second_stage_learning_rate: of the second stage.
         alignment: align logits in the second stage.
+        cache_features: compute features once in the second stage instead of in each epoch, see `SecondStage`.
         head_reset_epoch: epochs after which both readouts are drawn anew; None for never.
         seed: of draws in the second stage.
         train_mb_size: samples in a minibatch.
@@ -73,6 +74,7 @@ class ALADE(GrowingTemplate):
         second_stage_epochs: int = 30,
         second_stage_learning_rate: float = 0.1,
         alignment: bool = True,
+        cache_features: bool = False,
         head_reset_epoch: int | None = 10,
         seed: int = 0,
         train_mb_size: int = 64,
@@ -92,7 +94,7 @@ class ALADE(GrowingTemplate):
             distillation=distillation,
             temperature=temperature,
             suppression=suppression,
-            second_stage=SecondStage(second_stage_epochs, second_stage_learning_rate, alignment),
+            second_stage=SecondStage(second_stage_epochs, second_stage_learning_rate, alignment, cache_features),
             head_reset_epoch=head_reset_epoch,
             seed=seed,
         )

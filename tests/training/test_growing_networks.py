@@ -241,6 +241,25 @@ def test_the_second_stage_trains_the_readout_alone_on_as_many_samples_of_each_cl
     assert sorted(labels) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
+def test_features_that_are_computed_once_give_the_same_readout_with_fewer_passes() -> None:
+    def learned(cache_features: bool) -> tuple[Any, int]:
+        strategy, calls = composed(cache_features=cache_features, second_stage_epochs=4), 0
+
+        def count(*_: Any) -> None:
+            nonlocal calls
+            calls += 1
+
+        strategy.model.extractors[0].register_forward_hook(count)
+        return learn(strategy).model.state_dict(), calls
+
+    (usual, n_usual), (cached, n_cached) = learned(False), learned(True)
+    assert n_cached < n_usual
+    assert cached.keys() == usual.keys()
+    for name, tensor in usual.items():
+        # Rows of features are the same in whichever minibatch they are computed, but for the order of sums.
+        torch.testing.assert_close(cached[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
 def test_alignment_can_be_switched_off() -> None:
     shifts = [learn(composed(alignment=alignment)).plugins[0].last_shift for alignment in (True, False)]
     assert shifts[0] != 0
