@@ -8,6 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -68,10 +69,9 @@ def find_strategy(name: str) -> ModuleType:
 
 def options_of(strategy: str) -> dict[str, object]:
     """Return the options of a strategy's own and their defaults: the named keywords of its `build`."""
-    parameters = inspect.signature(find_strategy(strategy).build).parameters.values()
     return {
         parameter.name: parameter.default
-        for parameter in parameters
+        for parameter in _parameters_of(find_strategy(strategy).build).values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in ("plugins", "seed")
     }
 
@@ -89,7 +89,7 @@ def parse_option(strategy: str, name: str, value: Any) -> Any:
         return float(value)
     if not isinstance(value, str):
         return value
-    annotation = inspect.signature(find_strategy(strategy).build).parameters[name].annotation
+    annotation = _parameters_of(find_strategy(strategy).build)[name].annotation
     kinds = (
         [kind.strip() for kind in annotation.split("|")] if isinstance(annotation, str) else [type(default).__name__]
     )
@@ -111,7 +111,12 @@ def why_not(strategy: str, benchmark: str) -> str | None:
 
 def takes_seed(strategy: str) -> bool:
     """Return whether a strategy draws random numbers of its own."""
-    return "seed" in inspect.signature(find_strategy(strategy).build).parameters
+    return "seed" in _parameters_of(find_strategy(strategy).build)
+
+
+@cache
+def _parameters_of(build: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(build).parameters
 
 
 def _benchmarks() -> dict[str, Benchmark]:
