@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run|tune|sweep|table|plot|gallery|demo|speed`."""
+"""Strategies on continual benchmarks, from runs to tables and figures: `python -m benchmarks COMMAND`."""
 
 from __future__ import annotations
 
