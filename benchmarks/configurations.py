@@ -95,6 +95,7 @@ CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
                     "learning_rate": 5e-3,
                     "first_schedule": "one_cycle",
                     "schedule": "one_cycle",
+                    "minibatch": 128,
                     "gradient_norm": 5.0,
                     "augmentation": {"channel_shift": 5, "time_shift": 8},
                 },
