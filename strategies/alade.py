@@ -35,7 +35,8 @@ def build(
     """Compose the strategy.
 
     The readout is replaced by a linear one on spike rates; all other layers are the first extractor. Readouts are not
-    drawn anew within an experience, which the publication does after 10 of 170 epochs.
+    drawn anew within an experience, which the publication does after 10 of 170 epochs. The second stage computes the
+    features of its samples once, without augmentation, where the publication augments: a third of the whole time.
 
     Args:
         model: layers in a row, the readout last, as in `RecurrentSNN`.

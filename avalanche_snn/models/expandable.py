@@ -148,16 +148,17 @@ class ExpandableClassifier(DynamicModule):
             self._add_extractor()
             self.classifier = self._make_classifier(len(self.extractors))
             self.auxiliary = self._make_auxiliary(int(new.sum()))
-            self.reset_heads()
+        self.reset_heads()
+
+    def reset_heads(self) -> None:
+        """Draw the weights of both readouts anew (Kaiming, normal); without expansion, those of the newest classes."""
+        if self.expand or not self.old.any():
+            self.reset_classifier()
         else:
             fresh = torch.empty_like(self.classifier.weight)
             nn.init.kaiming_normal_(fresh, nonlinearity="linear")
             with torch.no_grad():
-                self.classifier.weight[new] = fresh[new]
-
-    def reset_heads(self) -> None:
-        """Draw the weights of both readouts anew (Kaiming, normal)."""
-        self.reset_classifier()
+                self.classifier.weight[self.newest] = fresh[self.newest]
         if self.auxiliary is not None:
             nn.init.kaiming_normal_(self.auxiliary.weight, nonlinearity="linear")
             nn.init.zeros_(self.auxiliary.bias)

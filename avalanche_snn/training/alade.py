@@ -42,7 +42,7 @@ class ALADE(GrowingTemplate):
         second_stage_epochs: 0 for no second stage.
         second_stage_learning_rate: of the second stage.
         alignment: align logits in the second stage.
-        cache_features: compute features once in the second stage instead of in each epoch, see `SecondStage`.
+        cache_features: compute features once in the second stage, without augmentation, see `SecondStage`.
         head_reset_epoch: epochs after which both readouts are drawn anew; None for never.
         seed: of draws in the second stage.
         train_mb_size: samples in a minibatch.

@@ -26,8 +26,8 @@ class SecondStage:
         n_epochs: 0 for no second stage.
         learning_rate: of SGD with momentum 0.9 and weight decay 5e-4; a tenth of it from the middle on.
         alignment: shift the logits of new classes adaptively from the middle on, see `LogitAlignment`.
-        cache_features: pass each sample through the extractors once, under one draw of the transforms of training,
-            instead of once an epoch: the same readout in a fraction of the time where nothing is drawn.
+        cache_features: pass each sample through the extractors once, under the transforms of evaluation, instead of
+            once an epoch under those of training: a fraction of the time, without augmentation.
     """
 
     n_epochs: int = 30
@@ -55,7 +55,7 @@ class SecondStage:
         """Train the readout of a network in evaluation mode; nothing else of it changes.
 
         Args:
-            model: which is left in evaluation mode.
+            model: whose mode is what it was when this is done.
             dataset: samples under the transforms of training.
             minibatch: samples in one, of all processes together.
             device: of the model.
@@ -65,7 +65,22 @@ class SecondStage:
         Returns:
             The shift of the last epoch.
         """
+        was_training = model.training
         model.eval()
+        try:
+            return self._train(model, dataset, minibatch, device, generator, loader_options)
+        finally:
+            model.train(was_training)
+
+    def _train(
+        self,
+        model: ExpandableClassifier,
+        dataset: Any,
+        minibatch: int,
+        device: torch.device,
+        generator: torch.Generator,
+        loader_options: Mapping[str, Any],
+    ) -> float:
         model.reset_classifier()
         weight = model.classifier.weight
         take_from_first([weight])
@@ -103,10 +118,10 @@ class SecondStage:
 def _features_of(
     model: ExpandableClassifier, dataset: Any, minibatch: int, device: torch.device, loader_options: Mapping[str, Any]
 ) -> TensorDataset:
-    """Return features and labels of all samples, in their order."""
+    """Return features and labels of all samples under the transforms of evaluation, in their order."""
     # A loader without a generator draws from torch's own whenever it begins, and with it all that comes later changes.
     own = torch.Generator()
-    loader = DataLoader(dataset, minibatch, generator=own, collate_fn=dataset.collate_fn, **loader_options)
+    loader = DataLoader(dataset.eval(), minibatch, generator=own, collate_fn=dataset.collate_fn, **loader_options)
     features, labels = [], []
     with torch.no_grad():
         for batch in loader:
