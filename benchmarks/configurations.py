@@ -46,6 +46,8 @@ _SPARSE_TRAINING: Settings = {
     "sparse_spikes": {"hidden1_pooling": 1.0},
 }
 
+_VOICES_NETWORK: Settings = {"model": "delayed", "dropout": 0.3, "time_pooling": {"hidden1": "any/5"}}
+
 CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
     {
         configuration.name: configuration
@@ -79,8 +81,15 @@ CONFIGURATIONS: Mapping[str, Configuration] = MappingProxyType(
                 "voices",
                 "As sparse, for speakers that were never heard: pooled over five time steps, more dropout",
                 stream={"n_channels": 140},
-                network={"model": "delayed", "dropout": 0.3, "time_pooling": {"hidden1": "any/5"}},
+                network=_VOICES_NETWORK,
                 training=_SPARSE_TRAINING,
+            ),
+            Configuration(
+                "thorough",
+                "As voices, twice the epochs on experience 0: for all data at once",
+                stream={"n_channels": 140},
+                network=_VOICES_NETWORK,
+                training={**_SPARSE_TRAINING, "first_epochs": 60},
             ),
             Configuration(
                 "growing",

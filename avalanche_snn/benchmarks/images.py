@@ -12,6 +12,7 @@ from avalanche.benchmarks import NCScenario, nc_benchmark
 from torch import Tensor
 from torchvision import transforms
 
+from avalanche_snn.benchmarks.scenarios import replace_streams
 from avalanche_snn.datasets.cifar100 import CIFAR100, LabelledImages
 
 _N_CLASSES = 100
@@ -93,7 +94,9 @@ def CIFAR100Incremental(  # noqa: N802 - as Avalanche's benchmarks are named
     }
     scenario = nc_benchmark(training, _chosen(test, order), **options)
     if validation:
-        scenario.valid_stream = nc_benchmark(held_out, held_out, **options).test_stream
+        # What Avalanche makes of these images as a test stream, under a name of its own: metrics go by it.
+        valid = nc_benchmark(held_out, held_out, **options).stream_definitions["test"]
+        replace_streams(scenario, {**scenario.stream_definitions, "valid": valid})
     scenario.dataset_name = "CIFAR-100"
     scenario.dataset_sha256 = train.sha256
     scenario.class_order = order
@@ -102,7 +105,7 @@ def CIFAR100Incremental(  # noqa: N802 - as Avalanche's benchmarks are named
 
 
 def _order_of(class_order: int | Sequence[int]) -> list[int]:
-    if isinstance(class_order, int):
+    if isinstance(class_order, (int, np.integer)):
         drawn: list[int] = np.random.default_rng(class_order).permutation(_N_CLASSES).tolist()
         return drawn
     order = [int(label) for label in class_order]

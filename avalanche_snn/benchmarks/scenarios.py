@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,17 +127,27 @@ def _roles_in_use(pool: SamplePool) -> list[tuple[str, NDArray[np.int64]]]:
 
 
 def _set_streams(benchmark: Any, **streams: Any) -> None:
-    """Add streams to a scenario, or replace them, and let the data sets of all streams read whole minibatches.
+    """Add streams to a scenario, or replace them, and let the data sets of all streams read whole minibatches."""
+    replace_streams(
+        benchmark,
+        {name: _reading_whole_batches(stream) for name, stream in {**benchmark.stream_definitions, **streams}.items()},
+    )
+
+
+def replace_streams(benchmark: Any, definitions: Mapping[str, Any]) -> None:
+    """Give a scenario other streams.
 
     The constructors of NCScenario and NIScenario know a train and a test stream only, and make data sets of a class of
     their own; the constructor of their base takes any, so it is run once more over all of them, which leaves what the
     scenario says of itself alone.
+
+    Args:
+        benchmark: the scenario.
+        definitions: of all its streams by name, as in its `stream_definitions`.
     """
     ClassificationScenario.__init__(
         benchmark,
-        stream_definitions={
-            name: _reading_whole_batches(stream) for name, stream in {**benchmark.stream_definitions, **streams}.items()
-        },
+        stream_definitions=dict(definitions),
         stream_factory=benchmark.stream_factory,
         experience_factory=benchmark.experience_factory,
     )

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Set
 from types import FunctionType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -57,6 +58,8 @@ _OF_TRAINING: dict[type, set[str]] = {
 }
 _NOT_MEMORY = (CLExperience, CLStream, CLScenario, EvaluationPlugin, BaseLogger, torch.optim.Optimizer)
 _OF_A_MODULE = {"_parameters", "_buffers", "_modules"}
+# Of samples that no `RasterDataset` holds, data set by data set: they are counted after every epoch, and stay the same.
+_BYTES_OF_OTHERS: WeakKeyDictionary[Any, dict[int, int]] = WeakKeyDictionary()
 _LABEL_BYTES = 1
 _LENGTH_BYTES = 2
 
@@ -264,7 +267,14 @@ def _stored_bytes(leaf: Any, indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bytes of each sample stored without loss, with its label."""
     if isinstance(leaf, RasterDataset):
         return leaf.code_bytes(indices) + _LENGTH_BYTES + _LABEL_BYTES
-    return np.array([_bytes_of_other(torch.as_tensor(leaf[index][0])) for index in indices.tolist()]) + _LABEL_BYTES
+    try:
+        known = _BYTES_OF_OTHERS.setdefault(leaf, {})
+    except TypeError:  # what cannot be a key is counted each time
+        known = {}
+    for index in indices.tolist():
+        if index not in known:
+            known[index] = _bytes_of_other(torch.as_tensor(leaf[index][0]))
+    return np.array([known[index] for index in indices.tolist()], dtype=np.int64) + _LABEL_BYTES
 
 
 def _bytes_of_other(sample: Tensor) -> int:

@@ -242,12 +242,17 @@ class ExpandableClassifier(DynamicModule):
             prefix: of the names of this network's.
         """
         found = (re.match(re.escape(f"{prefix}extractors.") + r"(\d+)\.", name) for name in state)
-        n_extractors = 1 + max((int(match.group(1)) for match in found if match), default=0)
+        numbers = [int(match.group(1)) for match in found if match]
+        if not numbers:
+            return
+        n_extractors = 1 + max(numbers)
+        has_changed = len(self.extractors) != n_extractors
         while len(self.extractors) < n_extractors:
             self._add_extractor()
         while len(self.extractors) > n_extractors:
             del self.extractors[-1]
-        self.extractors[-1].requires_grad_(True)
+        if has_changed:
+            self.extractors[-1].requires_grad_(True)
         # Parameters that have their shape stay the ones that an optimizer knows.
         auxiliary = state.get(f"{prefix}auxiliary.weight")
         if self.classifier.in_features != n_extractors * self.n_features:

@@ -20,8 +20,8 @@ class DataParallel(StatelessPlugin):
     `DistributedHelper.init_distributed` first. A network that grows is wrapped anew in each experience, with its new
     parameters; between experiences it is the plain model. `train_mb_size` is that of all processes together: each takes
     its share, which Avalanche's data loaders deal out. The model of the first process is everyone's when an experience
-    begins, and batch statistics are when it ends. It is to be listed first among the plugins. In one process, without
-    `init_distributed`, it does nothing.
+    begins, and batch statistics are when it ends. It is to stand first among the plugins, where templates for networks
+    that grow put it by themselves. In one process, without `init_distributed`, it does nothing.
 
     Args:
         options: of `DistributedDataParallel`.

@@ -36,7 +36,8 @@ class ExpansionPlugin(SupervisedPlugin):
         suppression: set the weights from old features to new classes to 0.
         second_stage: how the readout is trained anew.
         head_reset_epoch: epochs after which both readouts are drawn anew in each experience; None for never.
-        seed: of the draw of new samples and of their order in the second stage; torch's global generator is left alone.
+        seed: of the draw of new samples and of their order in the second stage. Readouts are drawn from torch's
+            generator.
 
     Attributes:
         last_shift: of the logits of new classes, at the end of the last second stage.
@@ -132,7 +133,8 @@ class ExpansionPlugin(SupervisedPlugin):
                 "use a template of avalanche_snn.training, ALADE or DynamicallyExpandable."
             )
         model = expandable_of(strategy.model)
-        if outputs.auxiliary is not None and self.auxiliary:
+        if outputs.auxiliary is not None:
+            # With a weight of 0, too: a network that several processes train must use all of its parameters.
             wanted = model.auxiliary_labels(strategy.mb_y)
             strategy.loss += self.auxiliary * functional.cross_entropy(outputs.auxiliary, wanted)
         if outputs.old_logits is not None and self.distillation:
@@ -148,11 +150,13 @@ class ExpansionPlugin(SupervisedPlugin):
         self._suppress(expandable_of(strategy.model))
 
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Train the readout anew, on as many samples of each class."""
-        if not self.exemplars.groups or not self.second_stage.n_epochs:
+        """Train the readout anew, on as many samples of each class, if there are old ones and new ones."""
+        model = expandable_of(strategy.model)
+        brought = set(strategy.experience.classes_in_this_experience) - set(self.exemplars.groups)
+        if not (brought and self.exemplars.groups and model.old.any() and self.second_stage.n_epochs):
             return
         self.last_shift = self.second_stage.train(
-            expandable_of(strategy.model),
+            model,
             balanced_with(self.exemplars, strategy.experience.dataset.train(), self._generator),
             minibatch=strategy.train_mb_size,
             device=strategy.device,

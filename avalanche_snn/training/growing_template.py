@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from avalanche.core import BasePlugin
 from avalanche.training.templates import SupervisedTemplate
+from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 from torch.nn import CrossEntropyLoss
 from torch.optim import Optimizer
 
 from avalanche_snn.models.expandable import ExpandableOutputs
+from avalanche_snn.training.data_parallel import DataParallel
 from avalanche_snn.training.expansion import expandable_of
 from avalanche_snn.training.herded_exemplars import HerdedExemplars
 
@@ -19,12 +22,16 @@ from avalanche_snn.training.herded_exemplars import HerdedExemplars
 class GrowingTemplate(SupervisedTemplate):
     """Avalanche's supervised template for an `ExpandableClassifier`, of which it keeps all outputs in training.
 
+    Parameters of a new extractor go to the optimizer's group of the extractor that it was copied from, those of the
+    auxiliary readout to the readout's. Periodic evaluation (`eval_every` of 0 or more) always has one at the end of an
+    experience, when the method has done what it does behind the last epoch.
+
     Args:
         model: an `ExpandableClassifier`.
         optimizer: over the model's parameters.
-        method: the plugin that makes the method; it comes first.
+        method: the plugin that makes the method; it comes first, but for a `DataParallel` among the others.
         exemplars: the plugin that keeps them; it comes next.
-        criterion: loss of the logits; by default the cross-entropy.
+        criterion: loss of the logits; by default the cross-entropy. With label smoothing, `SeenClassesCrossEntropy`.
         plugins: further plugins.
         template: arguments of `SupervisedTemplate`.
 
@@ -33,7 +40,7 @@ class GrowingTemplate(SupervisedTemplate):
         outputs: of the present minibatch in training, else None.
 
     Raises:
-        ValueError: another model.
+        ValueError: another model, or a loss that smooths labels over classes that have not come yet.
     """
 
     def __init__(
@@ -48,13 +55,21 @@ class GrowingTemplate(SupervisedTemplate):
         **template: Any,
     ) -> None:
         expandable_of(model)
+        if isinstance(criterion, CrossEntropyLoss) and criterion.label_smoothing:
+            raise ValueError(
+                f"CrossEntropyLoss(label_smoothing={criterion.label_smoothing}) spreads labels over classes that have "
+                f"not come yet: SeenClassesCrossEntropy(label_smoothing={criterion.label_smoothing}) does not."
+            )
+        given = list(plugins or ())
+        wrappers = [plugin for plugin in given if isinstance(plugin, DataParallel)]
+        others = [plugin for plugin in given if not isinstance(plugin, DataParallel)]
         self.exemplars = exemplars
         self.outputs: ExpandableOutputs | None = None
         super().__init__(
             model=model,
             optimizer=optimizer,
             criterion=CrossEntropyLoss() if criterion is None else criterion,
-            plugins=[method, exemplars, *(plugins or ())],
+            plugins=[*wrappers, method, exemplars, *others],
             **template,
         )
 
@@ -66,6 +81,23 @@ class GrowingTemplate(SupervisedTemplate):
             return logits
         self.outputs = self.model(self.mb_x, details=True)
         return self.outputs.logits
+
+    def make_optimizer(self, **options: Any) -> None:
+        """Place what the network has grown by in the optimizer's groups; all else as in Avalanche."""
+        known = self.optimized_param_id
+        if known is not None and len(self.optimizer.param_groups) > 1:
+            for name, parameter in self.model.named_parameters():
+                like = known.get(_namesake(name, known))
+                if name not in known and like is not None:
+                    _group_of(self.optimizer, like).append(parameter)
+        super().make_optimizer(**options)
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        super()._before_training_exp(**kwargs)
+        for plugin in self.plugins:
+            if isinstance(plugin, PeriodicEval):
+                # Avalanche leaves it out when the last epoch ends with one, which the method then outdates.
+                plugin.do_final = plugin.eval_every > -1
 
     def _obtain_common_dataloader_parameters(self, **options: Any) -> dict[str, Any]:
         found: dict[str, Any] = super()._obtain_common_dataloader_parameters(**options)
@@ -82,3 +114,18 @@ class GrowingTemplate(SupervisedTemplate):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take nothing over."""
+
+
+def _namesake(name: str, known: dict[str, Tensor]) -> str:
+    """Return the name of the parameter that a new one is like."""
+    if name.startswith("auxiliary."):
+        return "classifier.weight"
+    while name not in known and (found := re.match(r"extractors\.([1-9]\d*)\.", name)):
+        name = f"extractors.{int(found.group(1)) - 1}.{name[found.end() :]}"
+    return name
+
+
+def _group_of(optimizer: Optimizer, wanted: Tensor) -> list[Tensor]:
+    """Return the parameters of the optimizer's group that has one, of the first group where none has."""
+    groups: list[list[Tensor]] = [group["params"] for group in optimizer.param_groups]
+    return next((group for group in groups if any(parameter is wanted for parameter in group)), groups[0])

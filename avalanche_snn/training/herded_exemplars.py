@@ -86,6 +86,15 @@ class HerdedExemplars(SupervisedPlugin):
         # Exemplars of several experiences, one behind the other, each under the transforms of training.
         return concat_datasets([dataset, *(group.train() for group in self.groups.values())])
 
+    def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """See that there may be an exemplar of each class, before an experience is trained for nothing.
+
+        Raises:
+            ValueError: fewer exemplars than classes.
+        """
+        classes = strategy.experience.classes_in_this_experience
+        self.quotas(sorted({*self.groups, *(int(label) for label in classes)}))
+
     def after_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Join the exemplars to what the experience is trained on."""
         strategy.adapted_dataset = self.joined_to(strategy.adapted_dataset)

@@ -137,12 +137,12 @@ def run_images(
         n_classes,
         seed,
         machine,
-        plugins=[LearningRateSchedule("steps"), bar],
+        plugins=[DataParallel(), LearningRateSchedule("steps"), bar],
         evaluator=EvaluationPlugin(accuracy_metrics(experience=True), memory, loggers=loggers),
     )
-    strategy.plugins.insert(0, DataParallel())
     # Each process has random draws of its own, and so a checkpoint.
     checkpoint = checkpoints / f"{identifier}-{DistributedHelper.rank}.checkpoint"
+    was_begun = checkpoint.exists()
     started = time.perf_counter()
     start = resume(checkpoint, strategy, benchmark, every_epochs=_CHECKPOINT_EVERY)
     for experience in benchmark.train_stream[start:]:
@@ -167,7 +167,7 @@ def run_images(
         "final_accuracy": final_accuracy(matrix, sizes),
         "memory_bytes": memory.memory_bytes,
         "seconds": time.perf_counter() - started,
-        "resumed": bool(start),
+        "resumed": was_begun,
         "machine": {**vars(machine), "kernel": _kernel_of(strategy.model, machine)},
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         "source": source_digest(),

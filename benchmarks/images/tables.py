@@ -66,11 +66,17 @@ def _row(title: str, records: Sequence[Record]) -> str:
         mean_and_spread([100 * record["accuracy_matrix"][-1][0] for record in records]),
         mean_and_spread([100 * record["accuracy_matrix"][-1][-1] for record in records]),
         f"{mean(record['memory_bytes'] for record in records):,.0f}",
-        f"{mean(record['seconds'] for record in records):,.0f}",
+        _seconds_of_runs(records),
         ", ".join(sorted({_where(record) for record in records})),
         str(len(records)),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _seconds_of_runs(records: Sequence[Record]) -> str:
+    """Return the mean of the runs that were not interrupted: others know only of their last part."""
+    whole = [record["seconds"] for record in records if not record["resumed"]]
+    return f"{mean(whole):,.0f}" if whole else ""
 
 
 def _published_row(what: str, average: str, final: str) -> str:

@@ -17,6 +17,7 @@ def record_of(method: str, average: float, class_order: int = 0, device: str = "
         "accuracy_matrix": [[0.9, 0.0], [0.4, 0.6]],
         "memory_bytes": 6_144_000,
         "seconds": 1234.4,
+        "resumed": class_order == 1,
         "machine": {"device": device, "precision": "bfloat16" if device == "cuda" else "float32"},
     }
 

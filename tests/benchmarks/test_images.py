@@ -60,9 +60,18 @@ def test_a_small_one_and_one_with_validation(root: Path) -> None:
     small = CIFAR100Incremental(2, n_classes=4, class_order=list(range(99, -1, -1)), dataset_root=root)
     assert small.class_names == ["class99", "class98", "class97", "class96"]
     assert len(small.train_stream) == 2
+    assert CIFAR100Incremental(class_order=np.int64(3), dataset_root=root).class_order == (
+        CIFAR100Incremental(class_order=3, dataset_root=root).class_order
+    )
     held = CIFAR100Incremental(2, n_classes=4, validation=1 / 3, dataset_root=root)
     assert [len(experience.dataset) for experience in held.train_stream] == [8, 8]
     assert [len(experience.dataset) for experience in held.valid_stream] == [4, 4]
+    assert [stream.name for stream in (held.train_stream, held.valid_stream, held.test_stream)] == [
+        "train",
+        "valid",
+        "test",
+    ]
+    assert set(held.streams) == {"train", "valid", "test"}
     for one, other, test in zip(held.train_stream, held.valid_stream, held.test_stream, strict=True):
         trained, validated, tested = samples(one)[0], samples(other)[0], samples(test)[0]
         for image in (*validated, *tested):

@@ -8,69 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from avalanche.core import SupervisedPlugin
 from avalanche.training.supervised import Naive
-from tiny_learners import N_EACH, C, K, tiny_benchmark
+from growing_learners import N_FEATURES, Ordinary, Watch, composed, learn
+from tiny_learners import C, K, tiny_benchmark
 from torch import Tensor, nn
 from torch.nn import functional
 
 from avalanche_snn.models import ExpandableClassifier, RecurrentSNN, SpikeRates
 from avalanche_snn.training import ALADE, WA, DynamicallyExpandable, ExpansionPlugin, HerdedExemplars, SecondStage
-from avalanche_snn.training.selection import herding_order
-
-N_FEATURES = 7
 
 
 def spiking() -> nn.Module:
     return SpikeRates(RecurrentSNN(C, (9, N_FEATURES), K, threshold=0.05, surrogate="fast_sigmoid/10", seed=0))
-
-
-class Ordinary(nn.Module):
-    """Features of the mean raster by layers of no spiking neurons, with batch statistics."""
-
-    n_features = N_FEATURES
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(C, N_FEATURES), nn.BatchNorm1d(N_FEATURES), nn.ReLU())
-
-    def forward(self, rasters: Tensor) -> Tensor:
-        features: Tensor = self.layers(rasters.mean(dim=1))
-        return features
-
-
-def composed(
-    template: Any = ALADE, make: Callable[[], nn.Module] = Ordinary, *, expand: bool = True, **options: Any
-) -> Any:
-    torch.manual_seed(0)
-    model = ExpandableClassifier(make, K, expand=expand)
-    return template(
-        **{
-            "model": model,
-            "optimizer": torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4),
-            "train_mb_size": 5,
-            "train_epochs": 3,
-            "n_exemplars": 7,
-            "evaluator": None,
-            **({} if template is WA else {"second_stage_epochs": 4}),
-            **options,
-        }
-    )
-
-
-def learn(strategy: Any, benchmark: Any = None) -> Any:
-    for experience in (benchmark or tiny_benchmark()).train_stream:
-        strategy.train(experience)
-    return strategy
-
-
-class Watch(SupervisedPlugin):
-    """Calls a function at some moments."""
-
-    def __init__(self, look: Callable[[Any], None], *moments: str) -> None:
-        super().__init__()
-        for moment in moments:
-            setattr(self, moment, lambda strategy, *args, **kwargs: look(strategy))
 
 
 @pytest.mark.parametrize("make", [Ordinary, spiking])
@@ -149,27 +98,6 @@ def test_the_memory_is_never_larger_than_it_may_be_and_keeps_its_prefixes() -> N
     assert all(sample[1] == label for label, group in exemplars.groups.items() for sample in group)
 
 
-def test_exemplars_are_those_that_herding_chooses() -> None:
-    exemplars = HerdedExemplars(n_per_class=3)
-    benchmark = tiny_benchmark()
-    strategy = composed(exemplars=exemplars, second_stage_epochs=0)
-    strategy.train(benchmark.train_stream[0])
-    rasters = benchmark.train_data.rasters[N_EACH : 2 * N_EACH]  # class 1
-    with torch.no_grad():
-        features = functional.normalize(strategy.model.eval().features(rasters).double(), dim=1)
-    chosen = [features[row] for row in herding_order(features, 3)]
-    # By the definition: each is the one that brings the mean of the chosen nearest to the mean of all.
-    for n in range(1, 4):
-        so_far = sum(chosen[: n - 1], torch.zeros(N_FEATURES, dtype=torch.float64))
-        distances = [((so_far + one) / n - features.mean(dim=0)).norm() for one in features]
-        taken = [(one - other).norm() == 0 for one in features for other in chosen[: n - 1]]
-        assert ((so_far + chosen[n - 1]) / n - features.mean(dim=0)).norm() >= min(distances)
-        assert any(taken) or n == 1
-    assert [sample[0].tolist() for sample in exemplars.groups[1]] == [
-        rasters[row].tolist() for row in herding_order(features, 3)
-    ]
-
-
 def losses_of(**options: Any) -> list[float]:
     """The loss of each minibatch of the second experience, of a fixed network that nothing trains."""
     losses: list[float] = []
@@ -224,11 +152,9 @@ def test_the_second_stage_trains_the_readout_alone_on_as_many_samples_of_each_cl
     def spy(self: SecondStage, model: ExpandableClassifier, dataset: Any, **options: Any) -> float:
         labels.extend(int(sample[1]) for sample in dataset)
         before = copy.deepcopy(model.state_dict())
-        state = torch.get_rng_state()
         shift = original(self, model, dataset, **options)
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, before[name]) == (not name.startswith("classifier")), name
-        assert state.shape == torch.get_rng_state().shape
         return shift
 
     benchmark = tiny_benchmark()
@@ -239,25 +165,6 @@ def test_the_second_stage_trains_the_readout_alone_on_as_many_samples_of_each_cl
         assert not labels
         strategy.train(benchmark.train_stream[1])
     assert sorted(labels) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
-
-
-def test_features_that_are_computed_once_give_the_same_readout_with_fewer_passes() -> None:
-    def learned(cache_features: bool) -> tuple[Any, int]:
-        strategy, calls = composed(cache_features=cache_features, second_stage_epochs=4), 0
-
-        def count(*_: Any) -> None:
-            nonlocal calls
-            calls += 1
-
-        strategy.model.extractors[0].register_forward_hook(count)
-        return learn(strategy).model.state_dict(), calls
-
-    (usual, n_usual), (cached, n_cached) = learned(False), learned(True)
-    assert n_cached < n_usual
-    assert cached.keys() == usual.keys()
-    for name, tensor in usual.items():
-        # Rows of features are the same in whichever minibatch they are computed, but for the order of sums.
-        torch.testing.assert_close(cached[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_alignment_can_be_switched_off() -> None:
