@@ -171,6 +171,20 @@ def test_samples_cost_what_is_counted_for_them():
     assert bytes_of_samples(mixed).tolist() == [sizes[0], sizes[15], sizes[13], sizes[15]]
 
 
+def test_a_sample_is_read_once_however_often_it_is_counted(monkeypatch):
+    benchmark = tiny_benchmark()
+    strategy = tiny_strategy(tiny_network(), [ReplayPlugin(8)])
+    strategy.train(benchmark.train_stream[0], eval_streams=[])
+    kept = memory_bytes(strategy)
+    read = []
+    original = type(benchmark.train_data).__getitem__
+    monkeypatch.setattr(
+        type(benchmark.train_data), "__getitem__", lambda self, index: read.append(index) or original(self, index)
+    )
+    assert memory_bytes(strategy) == kept == 8 * SAMPLE
+    assert not read
+
+
 def test_nothing_is_counted_twice():
     class Referring(SupervisedPlugin):
         def after_training_exp(self, strategy, **kwargs):
