@@ -108,13 +108,14 @@ def _names_of_optimized(strategy: Any) -> list[list[str | None]]:
 def _put_in_order(strategy: Any, names: list[list[str | None]]) -> None:
     """Give the optimizer its parameters in the order that the state of another one goes by.
 
-    Of a network that grew, parameters that came late are the last, though their names are not.
+    Of a network that grew, parameters that came late are the last, though their names are not; and those that were
+    replaced when it took its shape are let go.
     """
     parameters = dict(strategy.model.named_parameters())
     known = {id(parameter) for parameter in parameters.values()}
     for group, wanted in zip(strategy.optimizer.param_groups, names, strict=False):
         others = [parameter for parameter in group["params"] if id(parameter) not in known]
-        if wanted.count(None) == len(others) and all(name is None or name in parameters for name in wanted):
+        if wanted.count(None) in (0, len(others)) and all(name is None or name in parameters for name in wanted):
             rest = iter(others)
             group["params"] = [next(rest) if name is None else parameters[name] for name in wanted]
 

@@ -65,6 +65,14 @@ class GrowingTemplate(SupervisedTemplate):
         others = [plugin for plugin in given if not isinstance(plugin, DataParallel)]
         self.exemplars = exemplars
         self.outputs: ExpandableOutputs | None = None
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        # Of the parameters that there are at first, the places of their groups in the optimizer.
+        self._first_places = {
+            names[id(parameter)]: place
+            for place, group in enumerate(optimizer.param_groups)
+            for parameter in group["params"]
+            if id(parameter) in names
+        }
         super().__init__(
             model=model,
             optimizer=optimizer,
@@ -84,12 +92,14 @@ class GrowingTemplate(SupervisedTemplate):
 
     def make_optimizer(self, **options: Any) -> None:
         """Place what the network has grown by in the optimizer's groups; all else as in Avalanche."""
-        known = self.optimized_param_id
-        if known is not None and len(self.optimizer.param_groups) > 1:
+        groups: list[list[Tensor]] = [group["params"] for group in self.optimizer.param_groups]
+        if len(groups) > 1:
+            places = {id(parameter): place for place, group in enumerate(groups) for parameter in group}
+            known = {**dict(self.model.named_parameters()), **(self.optimized_param_id or {})}
             for name, parameter in self.model.named_parameters():
-                like = known.get(_namesake(name, known))
-                if name not in known and like is not None:
-                    _group_of(self.optimizer, like).append(parameter)
+                if id(known[name]) not in places:
+                    like = _first_of_its_kind(name)
+                    groups[places.get(id(known.get(like)), self._first_places.get(like, 0))].append(parameter)
         super().make_optimizer(**options)
 
     def _before_training_exp(self, **kwargs: Any) -> None:
@@ -116,16 +126,8 @@ class GrowingTemplate(SupervisedTemplate):
         """Take nothing over."""
 
 
-def _namesake(name: str, known: dict[str, Tensor]) -> str:
-    """Return the name of the parameter that a new one is like."""
+def _first_of_its_kind(name: str) -> str:
+    """Return the name of the parameter that one of a network that has grown was copied from, or is most like."""
     if name.startswith("auxiliary."):
         return "classifier.weight"
-    while name not in known and (found := re.match(r"extractors\.([1-9]\d*)\.", name)):
-        name = f"extractors.{int(found.group(1)) - 1}.{name[found.end() :]}"
-    return name
-
-
-def _group_of(optimizer: Optimizer, wanted: Tensor) -> list[Tensor]:
-    """Return the parameters of the optimizer's group that has one, of the first group where none has."""
-    groups: list[list[Tensor]] = [group["params"] for group in optimizer.param_groups]
-    return next((group for group in groups if any(parameter is wanted for parameter in group)), groups[0])
+    return re.sub(r"^extractors\.\d+\.", "extractors.0.", name)

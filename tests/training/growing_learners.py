@@ -31,14 +31,19 @@ class Ordinary(nn.Module):
 
 
 def composed(
-    template: Any = ALADE, make: Callable[[], nn.Module] = Ordinary, *, expand: bool = True, **options: Any
+    template: Any = ALADE,
+    make: Callable[[], nn.Module] = Ordinary,
+    *,
+    expand: bool = True,
+    groups_of: Callable[[ExpandableClassifier], Any] = ExpandableClassifier.parameters,
+    **options: Any,
 ) -> Any:
     torch.manual_seed(0)
     model = ExpandableClassifier(make, K, expand=expand)
     return template(
         **{
             "model": model,
-            "optimizer": torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4),
+            "optimizer": torch.optim.SGD(groups_of(model), 0.1, momentum=0.9, weight_decay=5e-4),
             "train_mb_size": 5,
             "train_epochs": 3,
             "n_exemplars": 7,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tiny_learners import N_EACH, C, K, tiny_benchmark
 from torch import nn
 from torch.nn import functional
 
+from avalanche_snn.checkpointing import resume
 from avalanche_snn.models import ExpandableClassifier
 from avalanche_snn.training import ALADE, WA, DataParallel, HerdedExemplars, SecondStage, SeenClassesCrossEntropy
 
@@ -47,28 +49,38 @@ def test_features_that_are_computed_once_give_the_same_readout_with_fewer_passes
         torch.testing.assert_close(cached[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
 
 
-def test_parameters_of_a_new_extractor_are_in_the_group_of_the_one_that_it_was_copied_from() -> None:
-    strategy = composed()
-    model = strategy.model
+def three_groups(model: ExpandableClassifier) -> list[dict[str, Any]]:
+    """Biases, weights of the extractor, the readout."""
     biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
     weights = [parameter for name, parameter in model.extractors.named_parameters() if name.endswith("weight")]
-    groups = [
-        {"params": biases, "weight_decay": 0.0},
-        {"params": weights},
-        {"params": [model.classifier.weight], "lr": 1.0},
-    ]
-    strategy.optimizer = torch.optim.SGD(groups, 0.1, momentum=0.9, weight_decay=5e-4)
-    learn(strategy)
+    readout = {"params": [model.classifier.weight], "lr": 0.05}
+    return [{"params": biases, "weight_decay": 0.0}, {"params": weights}, readout]
+
+
+def test_parameters_of_a_new_extractor_are_in_the_group_of_the_one_that_it_was_copied_from() -> None:
+    strategy = learn(composed(groups_of=three_groups))
+    groups = [[id(parameter) for parameter in group["params"]] for group in strategy.optimizer.param_groups]
     found = {
-        name: [
-            n for n, group in enumerate(strategy.optimizer.param_groups) if any(p is parameter for p in group["params"])
-        ]
-        for name, parameter in model.named_parameters()
+        name: [place for place, group in enumerate(groups) if id(parameter) in group]
+        for name, parameter in strategy.model.named_parameters()
     }
-    for name, in_groups in found.items():
+    for name, places in found.items():
         of_the_readouts = name.startswith(("classifier", "auxiliary"))
-        assert in_groups == [2 if of_the_readouts else 0 if name.endswith("bias") else 1], name
+        assert places == [2 if of_the_readouts else 0 if name.endswith("bias") else 1], name
     assert len(found) == 3 * 4 + 1 + 2
+
+
+def test_a_network_that_has_grown_is_resumed_with_its_groups(tmp_path: Path) -> None:
+    benchmark = tiny_benchmark()
+    strategy = composed(groups_of=three_groups)
+    assert resume(tmp_path / "run", strategy, benchmark) == 0
+    learn(strategy, benchmark)
+    again = composed(groups_of=three_groups)
+    # What the file holds is the state in which the last experience began, with two extractors.
+    assert resume(tmp_path / "run", again, benchmark) == 2
+    again.train(benchmark.train_stream[2])
+    for name, tensor in strategy.model.state_dict().items():
+        assert torch.equal(tensor, again.model.state_dict()[name]), name
 
 
 def test_classes_that_come_again_leave_the_readout_to_the_first_stage(monkeypatch: pytest.MonkeyPatch) -> None:
