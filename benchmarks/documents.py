@@ -9,6 +9,7 @@ from benchmarks.ablations import markdown_ablations
 from benchmarks.choice_table import markdown_choices
 from benchmarks.choices import read_choices
 from benchmarks.goals import markdown_goals
+from benchmarks.growing_table import markdown_growing
 from benchmarks.images.tables import FOLDER as IMAGES
 from benchmarks.images.tables import REQUIRED as IMAGES_REQUIRED
 from benchmarks.images.tables import markdown_images
@@ -40,6 +41,7 @@ def parts_of(results: Path = RESULTS) -> Parts:
         "goals": markdown_goals(records),
         "ablations": markdown_ablations(records),
         "protocol": markdown_protocol(all_records(results / PROTOCOL), plans_for(results / PROTOCOL)),
+        "growing": markdown_growing(records),
         "images": markdown_images(all_records(results / IMAGES, required=IMAGES_REQUIRED)),
     }
 
