@@ -22,6 +22,7 @@ TITLES = {
     PRODUCTS: "*dense products alone*",
     NO_NEURONS: "*without neurons*",
 }
+_MEASURED_FIRST = ("steps", "memory", "equality", "maps")
 _NEURONS = {"delayed_synaptic": ", the paper's neuron"}
 _NOTES = (
     "Medians; in brackets the quartiles of the ratio within a round. In a round everyone runs once, one after the "
@@ -38,6 +39,13 @@ _NOTES = (
 )
 
 
+_NOTE_ON_MAPS = (
+    "Neurons behind convolutions have no weights: everyone's decay is 0.5, the reset hard and in the step of the "
+    "spike, the surrogate triangular; all have the same spikes. Alone they have no optimizer, and the step is both passes. "
+    "*Without neurons*: what they would spike goes on as it came."
+)
+
+
 def speed_tables(record: SpeedRecord | None) -> str:
     """Return the section in Markdown; a sentence where there is no record yet."""
     if record is None:
@@ -50,10 +58,11 @@ def speed_tables(record: SpeedRecord | None) -> str:
     others = [result for result in steps if result not in shown]
     if others:
         blocks.append(_other_steps(others))
-    blocks += [_step_table(result, ()) for result in record.get("maps", {}).get("results", [])]
-    blocks += [_equality(record), _pipeline(record), *(_missing(record))]
+    blocks += [*_maps(record), _equality(record), _pipeline(record), *(_missing(record))]
     if steps:
         blocks += [note.format(density=_hidden_percent(steps[0])) for note in _NOTES]
+    if "maps" in record:
+        blocks.append(_NOTE_ON_MAPS)
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -74,9 +83,21 @@ def title_of(name: str) -> str:
 
 
 def _machine(record: SpeedRecord) -> str:
-    section = next((record[name] for name in ("steps", "memory", "equality") if name in record), None)
-    if section is None:
-        return ""
+    section = next((record[name] for name in _MEASURED_FIRST if name in record), None)
+    return "" if section is None else _environment(section)
+
+
+def _maps(record: SpeedRecord) -> list[str]:
+    """The tables of neurons behind convolutions, with where they were measured if that was elsewhere."""
+    if "maps" not in record:
+        return []
+    section = record["maps"]
+    where = _environment(section)
+    tables = [_step_table(result, ()) for result in section["results"]]
+    return tables if where == _machine(record) else [where, *tables]
+
+
+def _environment(section: Mapping[str, Any]) -> str:
     machine, versions = section["environment"]["machine"], section["environment"]["versions"]
     packages = ", ".join(
         f"{name} {versions[name]}" for name in ("torch", "snntorch", "norse", "spikingjelly") if versions[name]

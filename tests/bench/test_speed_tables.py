@@ -83,6 +83,12 @@ def test_neurons_behind_convolutions_have_tables_without_memory() -> None:
     assert "| ours, `cpp` | 20 | 20 | 20 | 4.00 (3.90-4.10) |\n" in table
     assert "| *without neurons* | 16 | 16 | 16 | 5.00 |" in table
     assert "- ours, `triton` on 64 maps: wanted a CUDA device, came 'cpu'" in table
+    assert table.count("Measured on") == 1
+    later = {**ENVIRONMENT, "versions": {**ENVIRONMENT["versions"], "torch": "2.16.0"}}
+    both = record_of(steps=[step("paper")], maps=[found])
+    assert speed_tables(both).count("Measured on") == 1
+    both["maps"]["environment"] = later
+    assert "Python 3.11.7, torch 2.16.0, snntorch 1.0.0.\n\n**64 maps** - T = 4" in speed_tables(both)
 
 
 def test_other_workloads_are_a_row_each() -> None:
