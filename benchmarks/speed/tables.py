@@ -41,8 +41,8 @@ _NOTES = (
 
 _NOTE_ON_MAPS = (
     "Neurons behind convolutions have no weights: everyone's decay is 0.5, the reset hard and in the step of the "
-    "spike, the surrogate triangular; all have the same spikes. Alone they have no optimizer, and the step is both passes. "
-    "*Without neurons*: what they would spike goes on as it came."
+    "spike, the surrogate triangular; all have the same spikes. Alone they have no optimizer, and the step is both "
+    "passes. *Without neurons*: what they would spike goes on as it came."
 )
 
 
