@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.checkpointing import buffer_state, load_buffer_state
+from avalanche_snn.models.evaluating import evaluating
 from strategies._exemplars import InBytes, RequireRoom
 from strategies._replays import Replays
 
@@ -36,11 +37,8 @@ class _WithLogitsInBytes(InBytes, ClassBalancedBufferWithLogits):
     def extra_bytes(self, strategy: Any, experience: Any) -> int:
         """Bytes of the logits of a sample."""
         network, sample = strategy.model, rasters_of(experience.dataset.eval(), [0]).to(strategy.device)
-        was_training = network.training
-        with torch.no_grad():
-            n_bytes = int(network.eval()(sample).nbytes)
-        network.train(was_training)
-        return n_bytes
+        with evaluating(network), torch.no_grad():
+            return int(network(sample).nbytes)
 
 
 class DarkExperienceReplay(DER):

@@ -11,6 +11,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
+from avalanche_snn.models.evaluating import evaluating
 from avalanche_snn.training.raw_memory import labels_of
 from avalanche_snn.training.selection import herding_order
 
@@ -141,16 +142,11 @@ class HerdedExemplars(SupervisedPlugin):
                 f"HerdedExemplars chooses by features: {type(model).__name__} has no method `features`; give the "
                 "plugin a module, as in features=model[:-1]."
             )
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.no_grad():
-                parts = [
-                    find(rasters_of(dataset, positions[start : start + _CHUNK]).to(strategy.device)).cpu()
-                    for start in range(0, len(positions), _CHUNK)
-                ]
-        finally:
-            model.train(was_training)
+        with evaluating(model), torch.no_grad():
+            parts = [
+                find(rasters_of(dataset, positions[start : start + _CHUNK]).to(strategy.device)).cpu()
+                for start in range(0, len(positions), _CHUNK)
+            ]
         return torch.cat(parts)
 
 

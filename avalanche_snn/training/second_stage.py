@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from avalanche_snn.models.evaluating import evaluating
 from avalanche_snn.models.expandable import ExpandableClassifier
 from avalanche_snn.training.data_parallel import average, shared_loader, take_from_first
 from avalanche_snn.training.herded_exemplars import HerdedExemplars
@@ -65,54 +66,39 @@ class SecondStage:
         Returns:
             The shift of the last epoch.
         """
-        was_training = model.training
-        model.eval()
-        try:
-            return self._train(model, dataset, minibatch, device, generator, loader_options)
-        finally:
-            model.train(was_training)
-
-    def _train(
-        self,
-        model: ExpandableClassifier,
-        dataset: Any,
-        minibatch: int,
-        device: torch.device,
-        generator: torch.Generator,
-        loader_options: Mapping[str, Any],
-    ) -> float:
-        model.reset_classifier()
-        weight = model.classifier.weight
-        take_from_first([weight])
-        optimizer = torch.optim.SGD([weight], self.learning_rate, momentum=0.9, weight_decay=5e-4)
-        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [self.n_epochs // 2], gamma=0.1)
-        features_of: Callable[[Tensor], Tensor] = model.features
-        if self.cache_features:
-            cached = _features_of(model, dataset, minibatch, device, loader_options)
-            loader, features_of = shared_loader(cached, minibatch, generator), nn.Identity()
-        else:
-            loader = shared_loader(dataset, minibatch, generator, collate_fn=dataset.collate_fn, **loader_options)
-        shift = LogitAlignment()
-        for epoch in range(self.n_epochs):
-            seen: list[tuple[Tensor, Tensor]] = []
-            if isinstance(loader.sampler, DistributedSampler):
-                loader.sampler.set_epoch(epoch)
-            for batch in loader:
-                labels = batch[1].to(device)
-                with torch.no_grad():
-                    features = features_of(batch[0].to(device))
-                with torch.enable_grad():
-                    logits = model.readout(features) + shift.gamma * model.newest
-                    loss = functional.cross_entropy(logits, labels)
-                    optimizer.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                average([weight.grad])
-                optimizer.step()
-                seen.append((features, labels))
-            scheduler.step()
-            if self.alignment and epoch >= self.n_epochs // 2:
-                shift.update(*_mean_logits(model, seen))
-        return shift.gamma
+        with evaluating(model):
+            model.reset_classifier()
+            weight = model.classifier.weight
+            take_from_first([weight])
+            optimizer = torch.optim.SGD([weight], self.learning_rate, momentum=0.9, weight_decay=5e-4)
+            scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [self.n_epochs // 2], gamma=0.1)
+            features_of: Callable[[Tensor], Tensor] = model.features
+            if self.cache_features:
+                cached = _features_of(model, dataset, minibatch, device, loader_options)
+                loader, features_of = shared_loader(cached, minibatch, generator), nn.Identity()
+            else:
+                loader = shared_loader(dataset, minibatch, generator, collate_fn=dataset.collate_fn, **loader_options)
+            shift = LogitAlignment()
+            for epoch in range(self.n_epochs):
+                seen: list[tuple[Tensor, Tensor]] = []
+                if isinstance(loader.sampler, DistributedSampler):
+                    loader.sampler.set_epoch(epoch)
+                for batch in loader:
+                    labels = batch[1].to(device)
+                    with torch.no_grad():
+                        features = features_of(batch[0].to(device))
+                    with torch.enable_grad():
+                        logits = model.readout(features) + shift.gamma * model.newest
+                        loss = functional.cross_entropy(logits, labels)
+                        optimizer.zero_grad()
+                        loss.backward()  # type: ignore[no-untyped-call]
+                    average([weight.grad])
+                    optimizer.step()
+                    seen.append((features, labels))
+                scheduler.step()
+                if self.alignment and epoch >= self.n_epochs // 2:
+                    shift.update(*_mean_logits(model, seen))
+            return shift.gamma
 
 
 def _features_of(

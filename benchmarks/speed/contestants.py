@@ -42,6 +42,13 @@ class Contestant(Protocol):
         """Share of cells that spike, by hidden layer."""
 
 
+def now(inputs: Tensor) -> float:
+    """Seconds on a clock, when all is done that the device of the inputs was given to do."""
+    if inputs.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 Made = TypeVar("Made", bound=Contestant)
 
 
@@ -68,10 +75,10 @@ class Network:
 
     def forward(self) -> float:
         """Seconds of a forward pass without gradients."""
-        started = self._now()
+        started = now(self.inputs)
         with torch.no_grad():
             self.network(self.inputs)
-        return self._now() - started
+        return now(self.inputs) - started
 
     def train(self, n_samples: int | None = None) -> tuple[float, float]:
         """Seconds of forward and backward pass, and of the whole step; on the first samples only where so asked."""
@@ -79,13 +86,13 @@ class Network:
         if n_samples is not None:
             inputs = inputs[:n_samples] if len(inputs) == len(labels) else inputs[:, :n_samples]
             labels = labels[:n_samples]
-        started = self._now()
+        started = now(self.inputs)
         self._optimizer.zero_grad(set_to_none=True)
         loss: Any = functional.cross_entropy(self.network(inputs), labels)
         loss.backward()
-        passed = self._now()
+        passed = now(self.inputs)
         self._optimizer.step()
-        return passed - started, self._now() - started
+        return passed - started, now(self.inputs) - started
 
     def hidden_density(self) -> list[float]:
         """Share of cells that spike, by hidden layer."""
@@ -97,11 +104,6 @@ class Network:
         for name, parameter in self.network.named_parameters():
             if parameter.grad is None or not (parameter.grad.isfinite().all() and parameter.isfinite().all()):
                 raise ArithmeticError(f"{name} has no gradient, or one that is not finite")
-
-    def _now(self) -> float:
-        if self.inputs.is_cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 class Floor:
@@ -199,14 +201,19 @@ class UnableError(Exception):
     """A contestant that is known not to be able to take part."""
 
 
+def require_kernel(kernel: str, device: str) -> None:
+    """Raise UnableError for a kernel that does not run here."""
+    reason = available_kernels(device)[kernel]
+    if reason is not None:
+        raise UnableError(reason)
+
+
 def _make(name: str, workload: Workload, data: Minibatch, weights: Weights, device: str) -> Network | Floor:
     if name == PRODUCTS:
         return Floor(Products(weights, data.rasters))
     kernel, _, neuron = name.partition("/")
     if neuron:
-        reason = available_kernels(device)[kernel]
-        if reason is not None:
-            raise UnableError(reason)
+        require_kernel(kernel, device)
         ours = our_network(workload, neuron.removesuffix(SAVING), kernel, weights, save_memory=neuron.endswith(SAVING))
         return Network(ours, data.rasters, data.labels, lambda x: _run_hidden(ours, x))
     peer = _peer(name, "adaptive" in workload.neurons, weights)

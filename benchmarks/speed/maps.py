@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,16 @@ from torch import Tensor, nn
 
 from avalanche_snn.models import SpikingResNet
 from avalanche_snn.neurons import LeakyMaps, available_kernels
-from benchmarks.speed.contestants import SNNTORCH, SPIKINGJELLY, Contestant, Missing, Network, UnableError, try_all
+from benchmarks.speed.contestants import (
+    SNNTORCH,
+    SPIKINGJELLY,
+    Contestant,
+    Missing,
+    Network,
+    now,
+    require_kernel,
+    try_all,
+)
 
 _BETA = 0.5
 NO_NEURONS = "convolutions"
@@ -104,17 +112,17 @@ class _Neurons:
 
     def forward(self) -> float:
         """Seconds of a forward pass without gradients."""
-        started = self._now()
+        started = now(self._currents)
         with torch.no_grad():
             self._neurons(self._currents)
-        return self._now() - started
+        return now(self._currents) - started
 
     def train(self) -> tuple[float, float]:
         """Seconds of both passes, twice: nothing is trained."""
         self._currents.grad = None
-        started = self._now()
+        started = now(self._currents)
         self._neurons(self._currents).backward(self._gradient)
-        seconds = self._now() - started
+        seconds = now(self._currents) - started
         return seconds, seconds
 
     def check(self) -> None:
@@ -127,11 +135,6 @@ class _Neurons:
         """Share of cells that spike."""
         with torch.no_grad():
             return [float(self._neurons(self._currents).mean())]
-
-    def _now(self) -> float:
-        if self._currents.is_cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 class _Ours(nn.Module):
@@ -221,9 +224,7 @@ def _kernel(name: str, device: str) -> str:
         UnableError: it does not run here.
     """
     kernel = name.partition("/")[0]
-    reason = available_kernels(device)[kernel]
-    if reason is not None:
-        raise UnableError(reason)
+    require_kernel(kernel, device)
     return kernel
 
 
