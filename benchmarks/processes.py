@@ -26,6 +26,7 @@ Tell = Callable[[object], None]
 Work = Callable[[Any, Tell], Any]
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_START = "spawn"
 _SECONDS_TO_LEAVE = 5.0
 _LINES_OF_OUTPUT = 20
 
@@ -181,7 +182,7 @@ class _Worker:
         self.slot = slot
         self.job: Job | None = None
         self._output = output
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context(_START)
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, n_threads, output), name=f"job {slot}")
         self._process.start()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import runner
+from benchmarks import processes, runner
 from benchmarks.cli import main
 from benchmarks.jobs import labels
 from benchmarks.plans import make_plans
@@ -117,12 +117,16 @@ def test_where_nobody_looks_there_are_lines_and_no_bars(capsys: pytest.CaptureFi
     assert capsys.readouterr() == ("second: 12 %\n", "")
 
 
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])  # with all its imports
 def test_side_by_side_the_records_are_those_of_single_runs(
+    start: str,
     folders: list[str],
     two_cores: None,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(processes, "_START", start)
     line = f"run class_incremental --strategy naive compressed_latent_replay {QUICK} --jobs 2 --memory".split()
     assert main([*line, "1 B", "16 kB", *folders]) == 1
     said = capfd.readouterr()

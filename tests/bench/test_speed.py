@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,12 +105,18 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
         read_speed_record(path)
 
 
+JOB = {"kind": "equality", "plan": "tiny", "device": "cpu", "threads": 1}
+
+
+@pytest.mark.slow
 def test_a_process_measures_what_it_is_asked_for() -> None:
-    job = {"kind": "equality", "plan": "tiny", "device": "cpu", "threads": 1}
-    in_a_process = worker.measure_in_a_process(job)
-    assert in_a_process == worker.carry_out(job)
-    with pytest.raises(RuntimeError, match="exit status"):
-        worker.measure_in_a_process(job | {"plan": "none"})
+    assert worker.measure_in_a_process(JOB) == worker.carry_out(JOB)
+
+
+def test_a_process_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(RuntimeError, match=r"exit status 1; the job was \{.kind.: .equality."):
+        worker.measure_in_a_process(JOB)
 
 
 def test_ours_and_snntorch_have_the_same_spikes() -> None:

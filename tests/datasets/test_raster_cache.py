@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from avalanche_snn.datasets.raster_cache import (
     open_rasters,
 )
 
+# Processes that have imported everything already.
+FORK = multiprocessing.get_context("fork")
 RASTERS = np.random.default_rng(0).integers(0, 4, (5, 6, 7), dtype=np.uint8)
 TARGETS, SPEAKERS = np.array([3, 1, 4, 1, 5]), np.array([9, 2, 6, 5, 3])
 
@@ -173,24 +175,21 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path, error: BaseExceptio
     assert not list(tmp_path.iterdir())
 
 
-KILLED_HALF_WAY = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[2])
-from pathlib import Path
-import test_raster_cache as tests
+def die_half_way(folder: Path) -> None:
+    def build(writer: RasterWriter) -> RasterSummary:
+        writer.append(RASTERS[:2])
+        writer._file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
 
-def build(writer):
-    writer.append(tests.RASTERS[:2])
-    writer._file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-tests.open_in(Path(sys.argv[1]), build=build)
-"""
+    open_in(folder, build=build)
 
 
 def test_a_writer_killed_half_way_leaves_nothing_that_counts(tmp_path: Path) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED_HALF_WAY, str(tmp_path), str(Path(__file__).parent)])
-    assert killed.returncode == -signal.SIGKILL
+    killed = FORK.Process(target=die_half_way, args=(tmp_path,))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     (partial,) = tmp_path.iterdir()
     assert partial.stat().st_size > 0
 
@@ -203,31 +202,27 @@ def test_a_writer_killed_half_way_leaves_nothing_that_counts(tmp_path: Path) -> 
     assert not partial.exists()
 
 
-AT_ONCE = """
-import sys, time
-from pathlib import Path
-from avalanche_snn.datasets import SHD
-
-root, me = Path(sys.argv[1]), sys.argv[2]
-(root / f"ready{me}").touch()
-while len(list(root.glob("ready*"))) < 2:
-    time.sleep(0.001)
-dataset = SHD(root)
-print(dataset.rasters.sum(), dataset.sha256)
-"""
+def open_at_once(root: Path, me: str, results: Connection) -> None:
+    (root / f"ready{me}").touch()
+    while len(list(root.glob("ready*"))) < 2:
+        time.sleep(0.001)
+    dataset = SHD(root)
+    results.send((int(dataset.rasters.sum()), dataset.sha256))
 
 
 def test_two_processes_at_once(tmp_path: Path) -> None:
     write_shd(tmp_path, small_samples(300))
-    processes = [
-        subprocess.Popen([sys.executable, "-c", AT_ONCE, str(tmp_path), me], stdout=subprocess.PIPE, text=True)
-        for me in "ab"
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    pipes = {me: FORK.Pipe(duplex=False) for me in "ab"}
+    processes = [FORK.Process(target=open_at_once, args=(tmp_path, me, theirs)) for me, (_, theirs) in pipes.items()]
+    for process in processes:
+        process.start()
+    outputs = [ours.recv() for ours, _ in pipes.values() if ours.poll(120)]
+    for process in processes:
+        process.join()
 
-    assert [process.returncode for process in processes] == [0, 0]
+    assert [process.exitcode for process in processes] == [0, 0]
     dataset = SHD(tmp_path)
-    expected = f"{sum(len(times) for times, _ in small_samples(300))} {dataset.sha256}\n"
+    expected = (sum(len(times) for times, _ in small_samples(300)), dataset.sha256)
     assert outputs == [expected, expected]
     assert [entry.suffix for entry in (tmp_path / "SHD" / "rasters").iterdir()] == [".rasters"]
 

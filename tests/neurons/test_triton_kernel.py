@@ -32,7 +32,7 @@ def test_equals_the_reference_in_the_interpreter() -> None:
     # The interpreter is chosen when Triton is imported, for the whole process: hence another one.
     cases = Path(__file__).with_name("interpreted_triton.py")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(cases)],
+        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", str(cases)],
         env=os.environ | {"TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

@@ -1,6 +1,6 @@
-"""A growing network trained by however many processes there are; the first one writes what came out.
+"""A growing network trained by however many processes there are; each writes what came out.
 
-python parallel_run.py FILE, or torchrun --nproc-per-node 2 parallel_run.py FILE.
+torchrun --nproc-per-node 2 parallel_run.py FILE, or `train` in processes that have torchrun's variables.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Seeds(SupervisedPlugin):
             setattr(self, moment, lambda *_, **__: torch.manual_seed(1 + int(os.environ.get("RANK", "0"))))
 
 
-def main(path: str) -> None:
+def train(path: str) -> None:
     """Train three experiences."""
     torch.set_num_threads(1)
     if "RANK" in os.environ:
@@ -70,4 +70,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    train(sys.argv[1])
