@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,6 +36,8 @@ from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+#: Exit status, as shells report a command whose output nobody reads.
+CUT_OFF = 141
 _NOT_REPEATED = " (has a record, not repeated)"
 
 
@@ -42,10 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parsed = _parser().parse_args(arguments)
     try:
-        return int(parsed.carry_out(parsed))
+        status = int(parsed.carry_out(parsed))
+        sys.stdout.flush()
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Who read what is printed has seen enough (`| head`); Python would say at its end that it cannot be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CUT_OFF
+    return status
 
 
 def _run(parsed: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 import strategies
 from benchmarks import style
 from benchmarks.catalogue import find_benchmark, find_strategy, strategy_names
-from benchmarks.cli import main
+from benchmarks.cli import CUT_OFF, main
 from benchmarks.plans import make_plan
 from benchmarks.plots import plot_records
 from benchmarks.runner import run
@@ -126,6 +127,17 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for command in ("run", "table", "plot", "demo", "tune", "sweep", "speed", "images"):
         assert f"\n    {command} " in said
+
+
+def test_output_that_nobody_reads_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as nobody, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", nobody)
+        assert main(["sweep", "baselines", "--dry-run", "--results", str(tmp_path)]) == CUT_OFF
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_strategy_that_gathers_while_it_trains_trains_the_first_experience_itself(
