@@ -204,7 +204,7 @@ class TestOnAGPU:
         for kernel in ("torch", "triton"):
             currents = given.clone().requires_grad_()
             membranes[kernel] = currents * 1.0  # a kernel uses up its currents: membranes take their place
-            spikes[kernel] = layer._run(KERNELS[kernel], membranes[kernel])
+            spikes[kernel] = KERNELS[kernel].neurons(membranes[kernel], layer._recurrent_weight(), layer._neuron())
             weights = torch.linspace(-1.0, 1.0, spikes[kernel].numel(), device=CUDA).view_as(spikes[kernel])
             (grads[kernel],) = torch.autograd.grad((weights * spikes[kernel]).sum(), currents)
         delay = 2 if neuron == "delayed_synaptic" else 0

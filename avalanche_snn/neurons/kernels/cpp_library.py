@@ -24,7 +24,8 @@ import torch
 from avalanche_snn.neurons.kernels.freed_memory import keep_freed_memory
 
 _SOURCES = Path(__file__).parent / "cpp"
-_OPTIONS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-Wno-psabi")
+# Arithmetic that could trap is not done ahead of a choice: without traps, loops with choices in them become vectors.
+_OPTIONS = ("-std=c++17", "-O3", "-fno-trapping-math", "-fPIC", "-fopenmp", "-fvisibility=hidden", "-Wno-psabi")
 _BUILD_SECONDS = 300
 
 
