@@ -26,7 +26,7 @@ Tell = Callable[[object], None]
 Work = Callable[[Any, Tell], Any]
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_START = "spawn"
+_CONTEXT = multiprocessing.get_context("spawn")
 _SECONDS_TO_LEAVE = 5.0
 _LINES_OF_OUTPUT = 20
 
@@ -182,9 +182,8 @@ class _Worker:
         self.slot = slot
         self.job: Job | None = None
         self._output = output
-        context = multiprocessing.get_context(_START)
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, n_threads, output), name=f"job {slot}")
+        self.connection, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, n_threads, output), name=f"job {slot}")
         self._process.start()
         # Only the process itself holds its end now: when it is gone, we read the end of the file.
         theirs.close()

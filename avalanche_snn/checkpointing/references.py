@@ -14,6 +14,7 @@ from avalanche_snn.checkpointing.networks import load_network_state, network_sta
 from avalanche_snn.checkpointing.plain import plain_copy
 from avalanche_snn.checkpointing.stream_samples import ForeignSamplesError, StreamSamples
 from avalanche_snn.training import CompressedLatentReplayPlugin
+from avalanche_snn.training.data_parallel import unwrapped
 
 _SAMPLES, _NETWORK = "<samples of the stream>", "<copy of the network>"
 _PARAMETER, _TENSOR = "<parameter of the network>", "<tensor elsewhere>"
@@ -30,7 +31,8 @@ class References:
     def __init__(self, strategy: Any, samples: StreamSamples) -> None:
         self._strategy = strategy
         self._samples = samples
-        self._parameters = dict(strategy.model.named_parameters())
+        self._network = unwrapped(strategy.model)
+        self._parameters = dict(self._network.named_parameters())
         self._names = {parameter.data_ptr(): name for name, parameter in self._parameters.items()}
 
     def written(self, state: Any, name: str) -> Any:
@@ -67,7 +69,7 @@ class References:
             if _SAMPLES in value:
                 return self._samples.rebuild(self._made(value[_SAMPLES]))
             if _NETWORK in value:
-                network = deepcopy(self._strategy.model)
+                network = deepcopy(self._network)
                 load_network_state(network, value[_NETWORK])
                 return network
             if _PARAMETER in value:
@@ -75,7 +77,9 @@ class References:
                 return self._parameters[parameter].detach().view(shape)
             if _TENSOR in value:
                 device, tensor = value[_TENSOR]
-                return tensor.to(device)
+                # Another process of the same run has another device of the same type.
+                mine = self._strategy.device
+                return tensor.to(mine if mine.type == torch.device(device).type else device)
             return {key: self._made(item) for key, item in value.items()}
         if type(value) in (list, tuple):
             return type(value)(self._made(item) for item in value)
@@ -103,7 +107,7 @@ class References:
         return tensor if tensor.device.type == "cpu" else {_TENSOR: [str(tensor.device), tensor]}
 
     def _written_network(self, network: nn.Module, name: str) -> dict[str, Any]:
-        if tensors_of(network) != tensors_of(self._strategy.model):
+        if tensors_of(network) != tensors_of(self._network):
             raise TypeError(
                 f"{name} cannot be saved, since it holds a {type(network).__qualname__} that is no copy of the "
                 "network: let its state_dict() return the tensors."

@@ -12,6 +12,7 @@ from avalanche_snn.checkpointing.files import read_checkpoint, remove_partial_fi
 from avalanche_snn.checkpointing.plugins import Checkpointable
 from avalanche_snn.checkpointing.strategy_state import load_loggers, load_strategy_state, strategy_state
 from avalanche_snn.checkpointing.stream_samples import StreamSamples
+from avalanche_snn.training.data_parallel import is_first_process, n_processes, wait_for_all
 
 
 def resume(
@@ -35,7 +36,8 @@ def resume(
     first call of `train` takes the run to the very place where the last one was written: it trains only the epochs that
     were missing, or none where the experience had been trained to its end and only its evaluation was missing. Weights,
     memories and metrics then are those of a run that was never interrupted, bit for bit. What the script itself
-    gathered in earlier experiences is in `strategy.evaluator.get_all_metrics()`.
+    gathered in earlier experiences is in `strategy.evaluator.get_all_metrics()`. Of several processes (`DataParallel`),
+    all call it with the same path; the first one writes, and all go on from what it wrote.
 
     Args:
         path: of the checkpoint; its folder is made if it is missing.
@@ -60,7 +62,10 @@ def resume(
     samples = StreamSamples(benchmark.train_stream)
     strategy_state(strategy, samples, also)  # says now, not after the first experience, what cannot be saved
     configuration = configuration_of(strategy, benchmark, also) | {"begun with": begun_with(strategy)}
-    remove_partial_files(path)
+    if n_processes() > 1:
+        configuration["processes"] = n_processes()
+    if is_first_process():
+        remove_partial_files(path)
     content = None
     if path.exists():
         content = read_checkpoint(path)
@@ -69,6 +74,7 @@ def resume(
         require_same(content["configuration"], configuration, path)
         # They hear of the beginning of training before there is a place where the rest can be loaded.
         load_loggers(strategy, content["state"])
+    wait_for_all()  # nobody writes before everybody has read
     run = _Run(path, strategy, samples, configuration, every_epochs, also, content)
     # Plugins come before or after one another, depending on their places; what surrounds `train` is around all of them.
     strategy.train = run.train
@@ -169,6 +175,8 @@ class _Run:
         self._next_before_epoch(**kwargs)
 
     def _write(self, point: str, start: int, experience: Any, epoch: int = 0) -> None:
+        if not is_first_process():
+            return
         state = strategy_state(self._strategy, self._samples, self._also)
         if point == EXPERIENCE:
             self._before_experience = state

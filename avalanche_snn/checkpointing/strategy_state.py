@@ -19,6 +19,7 @@ from avalanche_snn.checkpointing.plugins import Checkpointable, load_plugin_stat
 from avalanche_snn.checkpointing.references import References
 from avalanche_snn.checkpointing.stream_samples import StreamSamples
 from avalanche_snn.training import CompressedLatentReplayPlugin
+from avalanche_snn.training.data_parallel import unwrapped
 
 # What users change from one experience to the next.
 _SETTINGS = ("train_epochs", "train_mb_size", "eval_mb_size")
@@ -49,7 +50,7 @@ def strategy_state(strategy: Any, samples: StreamSamples, also: Mapping[str, Che
     criterion = strategy._criterion
     return {
         "settings": {name: getattr(strategy, name) for name in _SETTINGS},
-        "model": network_state(strategy.model),
+        "model": network_state(unwrapped(strategy.model)),
         "criterion": plain_copy(criterion.state_dict(), "the loss") if isinstance(criterion, nn.Module) else None,
         "optimizer": None
         if strategy.optimizer is None
@@ -79,7 +80,7 @@ def load_strategy_state(
     """
     for name, value in state["settings"].items():
         setattr(strategy, name, value)
-    load_network_state(strategy.model, state["model"])
+    load_network_state(unwrapped(strategy.model), state["model"])
     if state["criterion"] is not None:
         strategy._criterion.load_state_dict(state["criterion"])
     if state["optimizer_knows_model"] and strategy.optimized_param_id is None:
@@ -101,7 +102,7 @@ def _names_of_optimized(strategy: Any) -> list[list[str | None]]:
     """Return the names of the parameters of each of the optimizer's groups, None for those of no name."""
     if strategy.optimizer is None:
         return []
-    names = {id(parameter): name for name, parameter in strategy.model.named_parameters()}
+    names = {id(parameter): name for name, parameter in unwrapped(strategy.model).named_parameters()}
     return [[names.get(id(parameter)) for parameter in group["params"]] for group in strategy.optimizer.param_groups]
 
 
@@ -111,7 +112,7 @@ def _put_in_order(strategy: Any, names: list[list[str | None]]) -> None:
     Of a network that grew, parameters that came late are the last, though their names are not; and those that were
     replaced when it took its shape are let go.
     """
-    parameters = dict(strategy.model.named_parameters())
+    parameters = dict(unwrapped(strategy.model).named_parameters())
     known = {id(parameter) for parameter in parameters.values()}
     for group, wanted in zip(strategy.optimizer.param_groups, names, strict=False):
         others = [parameter for parameter in group["params"] if id(parameter) not in known]

@@ -74,7 +74,9 @@ class TimePooling(nn.Module):
                 self.is_pooling.copy_(before)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool `[B, T, H]` to `[B, ceil(T / window), H]`, same dtype; as it is where pooling has not begun.
+        """Pool `[B, T, H]` to `[B, ceil(T / window), H]`; as it is where pooling has not begun.
+
+        The dtype stays the same, but for sums of integers, which are int64. Integers are taken to be 0 or more.
 
         Raises:
             ValueError: an input that is not of rank 3 or has no time step.
@@ -86,7 +88,7 @@ class TimePooling(nn.Module):
         n_windows = -(-x.shape[1] // self.window)
         n_missing = n_windows * self.window - x.shape[1]
         if n_missing:
-            filler = float("-inf") if self.mode == "any" else 0.0
+            filler = float("-inf") if self.mode == "any" and x.is_floating_point() else 0.0
             x = functional.pad(x, (0, 0, 0, n_missing), value=filler)
         windows = x.reshape(x.shape[0], n_windows, self.window, x.shape[2])
         return windows.amax(dim=2) if self.mode == "any" else windows.sum(dim=2)

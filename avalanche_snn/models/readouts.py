@@ -74,7 +74,9 @@ class LeakyReadout(nn.Module):
         if x.dim() != 3 or x.shape[1] < 1 or x.shape[2] != self.n_inputs:
             raise ValueError(f"LeakyReadout wanted an input [B, T, {self.n_inputs}], T >= 1, came {list(x.shape)}")
         kernel = choose_kernel(self.kernel, self.weight.device, self.weight.dtype)
-        return kernel.integrate(kernel.project(x, self.weight, None), self.alpha, self.beta, self.reduce)
+        # In half precision, under autocast, sums over time would be rounded away.
+        with torch.autocast(x.device.type, enabled=False):
+            return kernel.integrate(kernel.project(x, self.weight, None), self.alpha, self.beta, self.reduce)
 
     def extra_repr(self) -> str:
         """Sizes and constants, for `print(model)`."""

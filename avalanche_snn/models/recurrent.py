@@ -125,7 +125,8 @@ class RecurrentSNN(CuttableSequential):
         children: OrderedDict[str, nn.Module] = OrderedDict()
         with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
             if seed is not None:
-                torch.manual_seed(seed)
+                # Not torch.manual_seed, which seeds the generators of GPUs too.
+                torch.default_generator.manual_seed(seed)
             for name, fan_in, width, make_layer in zip(
                 names, (n_inputs, *hidden[:-1]), hidden, make_layers, strict=True
             ):

@@ -72,7 +72,8 @@ class SpikingResNet(nn.Module):
         n_time_steps: T.
 
     Raises:
-        ValueError: an unknown network, precision or argument of the neurons; sizes below 1.
+        ValueError: an unknown network or precision, sizes below 1, or values that `LeakyMaps` refuses.
+        TypeError: an unknown argument of the neurons.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class SpikingResNet(nn.Module):
 
         with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
             if seed is not None:
-                torch.manual_seed(seed)
+                # Not torch.manual_seed, which seeds the generators of GPUs too.
+                torch.default_generator.manual_seed(seed)
             n_maps = _scaled(stem, width)
             self.stem = nn.Sequential(_convolution(n_channels, n_maps), nn.BatchNorm2d(n_maps))
             self.stem_neurons = make_neurons()
@@ -142,6 +144,10 @@ class SpikingResNet(nn.Module):
         # In the dtype of the weights: a mean in half precision would be rounded.
         by_step: Tensor = spikes.to(next(self.parameters()).dtype).mean(dim=(2, 3))
         return by_step.view(self.n_time_steps, -1, self.n_features).mean(dim=0)
+
+    def extra_repr(self) -> str:
+        """Time steps and precision, for `print(model)`."""
+        return f"n_time_steps={self.n_time_steps}, precision={self.precision}"
 
     def _first_currents(self, images: Tensor) -> Tensor:
         """Currents `[T B, C, H, W]` of the first neurons."""
@@ -194,8 +200,10 @@ def _scaled(n_maps: int, width: float) -> int:
 def _architecture(network: str | Sequence[Stage]) -> tuple[int, Sequence[Stage]]:
     """Return the channels of the stem, and the stages."""
     if not isinstance(network, str):
-        if not network:
-            raise ValueError("SpikingResNet: wanted at least one stage, came none")
+        if not network or any(min(stage.n_blocks, stage.width, stage.stride) < 1 for stage in network):
+            raise ValueError(
+                f"SpikingResNet: wanted one stage or more, with blocks, width and stride of at least 1, came {network}"
+            )
         return network[0].width, network
     if network not in RESIDUAL_NETWORKS:
         raise ValueError(f"unknown network {network!r}: choose one of {', '.join(map(repr, RESIDUAL_NETWORKS))}")

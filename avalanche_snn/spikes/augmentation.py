@@ -5,8 +5,8 @@ tensors of the same shape and dtype. They say so with `takes_batches = True`, by
 over a whole minibatch; a transform without that attribute is called for every sample.
 
 All draw from torch's global random generator, as `torch.manual_seed` seeds it and as torch seeds it anew in each worker
-process of a loader; a generator of their own would make every worker draw the same. A batch draws what its samples
-would draw one after the other.
+process of a loader; a generator of their own would make every worker draw the same. Each by itself, a batch draws what
+its samples would draw one after the other.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -19,9 +19,11 @@ class DataParallel(StatelessPlugin):
     For scripts that are started by `torchrun`, one process a device, and call Avalanche's
     `DistributedHelper.init_distributed` first. A network that grows is wrapped anew in each experience, with its new
     parameters; between experiences it is the plain model. `train_mb_size` is that of all processes together: each takes
-    its share, which Avalanche's data loaders deal out. The model of the first process is everyone's when an experience
-    begins, and batch statistics are when it ends. It is to stand first among the plugins, where templates for networks
-    that grow put it by themselves. In one process, without `init_distributed`, it does nothing.
+    its share, which Avalanche's data loaders deal out, in another order in each epoch. That order, and what the other
+    processes draw (in augmentation, say), follow from the generator of the first one: to go on with a run, its state is
+    enough, and `avalanche_snn.checkpointing.resume` writes no other. The model of the first process is everyone's when
+    an experience begins, and batch statistics are when it ends. The plugin is to stand first among the plugins, where
+    templates for networks that grow put it by themselves. In one process, without `init_distributed`, it does nothing.
 
     Args:
         options: of `DistributedDataParallel`.
@@ -34,6 +36,7 @@ class DataParallel(StatelessPlugin):
         super().__init__()
         self._options = options
         self._minibatch = 0
+        self._samplers: list[DistributedSampler[Any]] = []
 
     def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take this process's share of the minibatch, before data loaders are made."""
@@ -52,9 +55,33 @@ class DataParallel(StatelessPlugin):
             of_gpu = {"device_ids": [strategy.device.index]} if strategy.device.type == "cuda" else {}
             strategy.model = DistributedDataParallel(strategy.model, **{**of_gpu, **self._options})
 
+    def before_training_epoch(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Have the samples of this epoch dealt out in an order of its own, and other processes draw for themselves."""
+        if n_processes() == 1:
+            return
+        drawn = torch.randint(2**31, (1,)).to(strategy.device)
+        distributed.broadcast(drawn, 0)
+        number = int(drawn)
+        if rank := distributed.get_rank():
+            torch.manual_seed(number + rank)
+        loader, samplers = strategy.dataloader, self._samplers
+        if hasattr(loader, "_create_samplers"):
+            # Avalanche makes its samplers anew for each epoch (unless workers persist), all in the same order.
+            def create_samplers(*given: Any, **more: Any) -> Any:
+                created = type(loader)._create_samplers(*given, **more)
+                samplers[:] = [one.sampler for one in created if isinstance(one.sampler, DistributedSampler)]
+                for sampler in samplers:
+                    sampler.set_epoch(number)
+                return created
+
+            loader._create_samplers = create_samplers
+        for sampler in samplers:
+            sampler.set_epoch(number)
+
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take the model out again, with the batch statistics of the first process."""
         strategy.train_mb_size = self._minibatch
+        self._samplers.clear()
         if isinstance(strategy.model, DistributedDataParallel):
             strategy.model = strategy.model.module
             take_from_first(strategy.model.buffers())
@@ -64,6 +91,22 @@ def n_processes() -> int:
     """Return how many processes train together; 1 where there is only this one."""
     is_one_of_many = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if is_one_of_many else 1
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that writes, of however many."""
+    return n_processes() == 1 or distributed.get_rank() == 0
+
+
+def wait_for_all() -> None:
+    """Wait until all processes have come here."""
+    if n_processes() > 1:
+        distributed.barrier()
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model itself, also while `DataParallel` has wrapped it."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def average(tensors: Iterable[Tensor | None]) -> None:

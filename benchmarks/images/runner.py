@@ -40,7 +40,7 @@ _CHECKPOINT_EVERY = 10
 
 @dataclass(frozen=True)
 class Machine:
-    """Where a run is carried out; none of it should decide what comes out, but for roundings.
+    """Where a run is carried out; but for roundings and random draws, none of it decides what comes out.
 
     Attributes:
         device: like "cuda" or "cpu"; of one of several processes, its own.
@@ -123,12 +123,15 @@ def run_images(
     machine = machine or Machine()
     identifier = f"{name}-{method}-order{class_order}-seed{seed}"
     path = results / f"{identifier}.json"
+    checkpoint = checkpoints / f"{identifier}.checkpoint"
+    is_first = DistributedHelper.rank == 0
     if path.exists():
+        if is_first:
+            checkpoint.unlink(missing_ok=True)
         return dict(json.loads(path.read_text(encoding="utf-8")))
     benchmark = make_benchmark(configuration, class_order, root)
     n_classes = len(benchmark.class_order)
     memory = MemoryMetric()
-    is_first = DistributedHelper.rank == 0
     loggers = [SilentLogger()] if is_first else []  # Avalanche has them in the first process only
     bar = _Bar(identifier, len(benchmark.train_stream), shown=is_first)
     strategy = make_strategy(
@@ -140,8 +143,6 @@ def run_images(
         plugins=[DataParallel(), LearningRateSchedule("steps"), bar],
         evaluator=EvaluationPlugin(accuracy_metrics(experience=True), memory, loggers=loggers),
     )
-    # Each process has random draws of its own, and so a checkpoint.
-    checkpoint = checkpoints / f"{identifier}-{DistributedHelper.rank}.checkpoint"
     was_begun = checkpoint.exists()
     started = time.perf_counter()
     start = resume(checkpoint, strategy, benchmark, every_epochs=_CHECKPOINT_EVERY)
@@ -174,7 +175,7 @@ def run_images(
     }
     if is_first:
         write_json(path, record)
-    checkpoint.unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
     return record
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -126,7 +127,7 @@ def test_side_by_side_the_records_are_those_of_single_runs(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(processes, "_START", start)
+    monkeypatch.setattr(processes, "_CONTEXT", multiprocessing.get_context(start))
     line = f"run class_incremental --strategy naive compressed_latent_replay {QUICK} --jobs 2 --memory".split()
     assert main([*line, "1 B", "16 kB", *folders]) == 1
     said = capfd.readouterr()

@@ -79,8 +79,9 @@ def _held(x: Tensor, channels: NDArray[np.int64], n_events: NDArray[np.int64]) -
     rows = np.arange(x.shape[0])[:, None] * x.stride(0) + np.arange(x.shape[1]) * x.stride(1)
     cells = np.repeat(rows.reshape(-1), n_events) + channels
     reached = x.as_strided((int(cells.max(initial=-1)) + 1,), (1,))
-    held: NDArray[Any] = reached.index_select(0, torch.from_numpy(cells)).numpy()
-    return held
+    held = reached.index_select(0, torch.from_numpy(cells))
+    # numpy has no bfloat16.
+    return np.asarray(held.float() if held.dtype == torch.bfloat16 else held)
 
 
 def sum_rows(events: Events, weight: Tensor) -> Tensor:

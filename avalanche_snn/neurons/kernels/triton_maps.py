@@ -92,7 +92,7 @@ class _Maps(torch.autograd.Function):
         return grad_currents, None
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_steps"])
 def _forward(
     currents: tl.tensor,
     spikes: tl.tensor,
@@ -127,7 +127,7 @@ def _forward(
         place += n_neurons
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_steps"])
 def _backward(
     above: tl.tensor,
     grad_spikes: tl.tensor,

@@ -145,7 +145,10 @@ int64_t list_all_events(const X* x, int64_t n_rows, int64_t n_cells, uint16_t* i
   int64_t n = 0;
   *counted = 0;
   for (int64_t part = 0; part < n_parts; ++part) {
-    if (totals[part] < 0) return -1;
+    if (totals[part] < 0) {
+      // One part may be denser than all together: how many threads there are must not decide what becomes of them.
+      return n_parts == 1 ? -1 : list_all_events(x, n_rows, n_cells, index, count, room, starts, counted, 1);
+    }
     std::memmove(index + n, index + room * part / n_parts, totals[part] * sizeof(uint16_t));
     std::memmove(count + n, count + room * part / n_parts, totals[part] * sizeof(uint8_t));
     for (int64_t row = n_rows * part / n_parts; row < n_rows * (part + 1) / n_parts; ++row) starts[row] += n;
