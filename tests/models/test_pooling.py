@@ -23,6 +23,15 @@ def test_count_adds_the_spikes_of_each_window() -> None:
     assert pooled.tolist() == [[[1, 2], [0, 1], [1, 0]]]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_integers_are_pooled_as_numbers_are(dtype: torch.dtype) -> None:
+    spikes = torch.tensor([0, 1, 1, 0, 1]).reshape(1, 5, 1)
+    for mode in ("any", "count"):
+        pooled = TimePooling(2, mode)(spikes.to(dtype))
+        assert pooled.dtype == (dtype if mode == "any" else torch.int64)
+        assert torch.equal(pooled.float(), TimePooling(2, mode)(spikes.float()))
+
+
 def test_any_passes_the_gradient_to_the_maximum_and_shares_it_between_ties() -> None:
     # Windows of three: one spike; two spikes; none; a shorter one with one.
     spikes = torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 1], dtype=torch.float64).reshape(1, -1, 1).requires_grad_()

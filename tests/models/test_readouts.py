@@ -107,6 +107,23 @@ def test_counts_of_any_dtype_copies_and_pickles() -> None:
     assert repr(readout) == "LeakyReadout(6, 4, max, alpha=0.8187, beta=0.9048)"
 
 
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
+def test_autocast_changes_nothing(kernel: str) -> None:
+    readout = LeakyReadout(6, 4, kernel=kernel)
+    rates = torch.rand(5, 20, 6)  # as dropout leaves them
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = readout(rates)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, readout(rates))
+
+
+@pytest.mark.parametrize("kernel", ["reference", "torch", "auto"])
+def test_what_is_no_number_shows(kernel: str) -> None:
+    counts = torch.ones(2, 20, 6)
+    counts[1, 7, 3] = torch.nan
+    assert LeakyReadout(6, 4, kernel=kernel)(counts).isnan().any(dim=1).tolist() == [False, True]
+
+
 def test_initial_weights_of_the_paper_have_their_spread() -> None:
     assert LeakyReadout(400, 100).weight.std().item() == pytest.approx(0.2 / math.sqrt(400), rel=0.03)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from avalanche_snn.models import RESIDUAL_NETWORKS, SpikingResNet, Stage
+from avalanche_snn.models import RESIDUAL_NETWORKS, RecurrentSNN, SpikingResNet, Stage
 from avalanche_snn.neurons import LeakyMaps
 
 SMALL = (Stage(1, 4, 1), Stage(2, 6, 2))
@@ -35,6 +36,19 @@ def test_resnet19_has_the_weights_and_products_of_the_publication() -> None:
     with torch.no_grad():
         network.eval()(images(1, 32))
     assert sum(products) == pytest.approx(2.216e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("make", [small, lambda: RecurrentSNN(5, (4,), 3, seed=0)])
+def test_a_seed_leaves_every_generator_alone(make: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    def seed_all(_: int) -> None:
+        raise AssertionError("generators of GPUs were seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seed_all)
+    before = torch.get_rng_state()
+    first, second = make(), make()
+    assert torch.equal(torch.get_rng_state(), before)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", RESIDUAL_NETWORKS)
@@ -102,7 +116,7 @@ def test_errors_say_what_was_wanted() -> None:
         SpikingResNet(network="resnet20")
     with pytest.raises(ValueError, match="unknown precision 'half'"):
         SpikingResNet(precision="half")
-    with pytest.raises(ValueError, match="at least one stage"):
+    with pytest.raises(ValueError, match="one stage or more"):
         SpikingResNet(network=())
     with pytest.raises(ValueError, match="a width above 0, came 3, 0 and 1"):
         SpikingResNet(0)

@@ -13,7 +13,7 @@ import torch
 from layer_pairs import assert_same, gradients, pair
 
 from avalanche_snn.neurons import Leaky, available_kernels
-from avalanche_snn.neurons.kernels import choose_kernel, cpp_library
+from avalanche_snn.neurons.kernels import choose_kernel, cpp_calls, cpp_library
 
 REASON = available_kernels()["cpp"]
 runs = pytest.mark.skipif(REASON is not None, reason=f"the kernel 'cpp' does not run: {REASON}")
@@ -47,6 +47,22 @@ def test_any_number_of_threads_computes_the_same_bits(neuron: str) -> None:
         assert torch.equal(spikes, results[0][0])
         for name, gradient in found.items():
             assert torch.equal(gradient, results[0][1][name]), name
+
+
+@runs
+@pytest.mark.usefixtures("_threads_as_before")
+def test_a_part_that_is_denser_than_the_whole_is_listed_by_any_number_of_threads() -> None:
+    inputs = torch.zeros(4, 30, 40)
+    inputs[0] = (torch.rand(30, 40, generator=torch.Generator().manual_seed(0)) < 0.7).float()
+    listed = []
+    for n_threads in (1, 2, 3):
+        torch.set_num_threads(n_threads)
+        listed.append(cpp_calls.list_events(inputs))
+    assert listed[0] is not None
+    for events in listed[1:]:
+        assert events is not None
+        assert events.channels.tolist() == listed[0].channels.tolist()
+        assert events.starts.tolist() == listed[0].starts.tolist()
 
 
 @runs

@@ -55,6 +55,16 @@ def test_blocks_hold_every_step_once(monkeypatch: pytest.MonkeyPatch, n_steps: i
     assert all(end - start <= 4 for start, end in found)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_events_of_any_dtype_are_the_same(dtype: torch.dtype) -> None:
+    counts = torch.poisson(torch.full((2, 3, 20), 0.1), generator=torch.Generator().manual_seed(0))
+    found, expected = list_events(counts.to(dtype)), list_events(counts)
+    assert found is not None
+    assert expected is not None
+    assert torch.equal(found.channels, expected.channels)
+    assert torch.equal(found.starts, expected.starts)
+
+
 def test_events_are_listed_in_the_order_of_the_rows_whatever_the_order_in_memory() -> None:
     counts = torch.zeros(2, 3, 20)
     counts[0, 0, 4] = 1

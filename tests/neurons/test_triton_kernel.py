@@ -122,6 +122,9 @@ def test_neurons_of_feature_maps_compile_for_a_gpu_where_there_is_none(
     from avalanche_snn.neurons.kernels import triton_maps
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for program in (triton_maps._forward, triton_maps._backward):
+        # A single step would become a constant of Python, which has no dtype.
+        assert {parameter.name: parameter.do_not_specialize for parameter in program.params}["n_steps"]
     known = {
         "BETA": 0.5,
         "THRESHOLD": 1.0,
