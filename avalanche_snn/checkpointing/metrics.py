@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
+from avalanche.evaluation.metric_results import AlternativeValues
 from avalanche.training.plugins import EvaluationPlugin
 
 from avalanche_snn.checkpointing.plain import ALLOWED, plain_copy
 
 _CODE = (type, FunctionType, MethodType, BuiltinFunctionType)
 _AVALANCHE = "avalanche.evaluation."
-# What stands before the state of a value: the value itself, code (which is never stored), the attributes of one of
-# Avalanche's objects, or the items of a container with such objects in it.
-_VALUE, _CODE_TAG, _OBJECT, _DICT, _LIST = "value", "code", "object", "dict", "list"
+_CLASS = "<class>"
+# What stands before the state of a value: the value itself, code or another live object (which are never stored, as
+# generators and processes are made by the script), the attributes of one of Avalanche's objects, or the items of a
+# container with such objects in it.
+_VALUE, _CODE_TAG, _OBJECT, _DICT, _LIST, _SET = "value", "code", "object", "dict", "list", "set"
 
 
 def evaluator_state(evaluator: EvaluationPlugin) -> dict[str, Any]:
     """Return results and metrics as plain data.
 
-    Loggers only watch: those with a `state_dict` and a `load_state_dict` are included, others are left alone.
+    Loggers only watch: those with a `state_dict` and a `load_state_dict` are included, others are left alone. Of a
+    result that comes in several forms, as a matrix and its picture, the plain one is kept; in the place of pictures
+    alone, which loggers have had, stands None.
 
     Raises:
-        TypeError: a metric that is neither Avalanche's nor says what its state is, or a result that is no plain data.
+        TypeError: a metric that is neither Avalanche's nor says what its state is.
     """
     return {
-        "all": {name: plain_copy(curve, f"metric {name!r}") for name, curve in evaluator.all_metric_results.items()},
-        "last": plain_copy(evaluator.last_metric_results, "the last results of the evaluator"),
+        "all": {
+            name: (plain_copy(steps, f"metric {name!r}"), [_result(value) for value in values])
+            for name, (steps, values) in evaluator.all_metric_results.items()
+        },
+        "last": {name: _result(value) for name, value in evaluator.last_metric_results.items()},
         "metrics": [_metric_state(metric) for metric in evaluator.metrics],
         "loggers": [
             plain_copy(logger.state_dict(), f"the state of {type(logger).__qualname__}") if _has_state(logger) else None
@@ -39,7 +49,7 @@ def evaluator_state(evaluator: EvaluationPlugin) -> dict[str, Any]:
 def load_evaluator_state(evaluator: EvaluationPlugin, state: dict[str, Any]) -> None:
     """Put results and metrics back."""
     evaluator.all_metric_results.clear()
-    evaluator.all_metric_results.update(state["all"])
+    evaluator.all_metric_results.update({name: (steps, values) for name, (steps, values) in state["all"].items()})
     evaluator.last_metric_results = state["last"]
     for metric, metric_state in zip(evaluator.metrics, state["metrics"], strict=True):
         if _has_state(metric):
@@ -72,14 +82,20 @@ def _state(value: Any, where: str) -> tuple[str, Any]:
     if isinstance(value, _CODE):
         return _CODE_TAG, None
     if _is_avalanche(value):
-        return _OBJECT, {name: _state(item, f"{where}.{name}") for name, item in vars(value).items()}
+        attributes = {name: _state(item, f"{where}.{name}") for name, item in vars(value).items()}
+        return _OBJECT, {_CLASS: f"{type(value).__module__}:{type(value).__qualname__}", **attributes}
     if isinstance(value, Mapping):
         return _DICT, [
             (plain_copy(key, f"a key of {where}"), _state(item, f"{where}[{key!r}]")) for key, item in value.items()
         ]
     if isinstance(value, list):
         return _LIST, [_state(item, f"{where}[{place}]") for place, item in enumerate(value)]
-    return _VALUE, plain_copy(value, where)
+    if isinstance(value, set):
+        return _SET, plain_copy(list(value), where)
+    try:
+        return _VALUE, plain_copy(value, where)
+    except TypeError:
+        return _CODE_TAG, None
 
 
 def _restore(live: Any, state: tuple[str, Any]) -> Any:
@@ -87,12 +103,13 @@ def _restore(live: Any, state: tuple[str, Any]) -> Any:
     kind, content = state
     if kind == _VALUE:
         return content
+    if kind == _SET:
+        return set(content)
     if kind == _OBJECT:
-        if live is None:
-            raise TypeError(
-                "A metric makes objects in the course of a run that a checkpoint cannot make: leave it out."
-            )
-        for name, item in content.items():
+        attributes = dict(content)
+        made_by = attributes.pop(_CLASS)
+        live = _blank(made_by) if live is None else live
+        for name, item in attributes.items():
             setattr(live, name, _restore(getattr(live, name, None), item))
     elif kind == _DICT:
         live = {} if live is None else live
@@ -104,6 +121,24 @@ def _restore(live: Any, state: tuple[str, Any]) -> Any:
         present = [*live, *[None] * len(content)] if live else [None] * len(content)
         return [_restore(present[place], item) for place, item in enumerate(content)]
     return live
+
+
+def _result(value: Any) -> Any:
+    """Return the plain form of a result, or None."""
+    forms = value.alternatives if isinstance(value, AlternativeValues) else [value]
+    for form in forms:
+        with suppress(TypeError):
+            return plain_copy(form, "a result")
+    return None
+
+
+def _blank(name: str) -> Any:
+    """Return a new object of one of Avalanche's classes, of those that metrics make without arguments as they go."""
+    module, _, kind_name = name.partition(":")
+    kind = getattr(import_module(module), kind_name, None) if module.startswith(_AVALANCHE) else None
+    if not isinstance(kind, type):
+        raise ValueError(f"The checkpoint names the class {name!r}, which is none of Avalanche's metrics.")
+    return kind()
 
 
 def _is_avalanche(value: Any) -> bool:

@@ -114,6 +114,14 @@ class CuttableSequential(nn.Sequential):
         return self._n_latent_time_steps, self._n_latent_features
 
     @property
+    def knows_largest_latent(self) -> bool:
+        """Whether the layers at the cut are this library's, which spike once in a time step: others may more often."""
+        layers = (
+            layer for layer in reversed(self.front_layers()) if not isinstance(layer, DelayedCopies | TimePooling)
+        )
+        return isinstance(next(layers, None), SpikingLayer)
+
+    @property
     def largest_latent(self) -> int:
         """The largest value that a packed latent can hold: 1 for spikes, more for spike counts."""
         self._require_cut()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
-from avalanche_snn.models import INPUT, CuttableSequential
+from avalanche_snn.models import INPUT
 from avalanche_snn.spikes import make_codec
 from avalanche_snn.training.distillation import Teacher
 from avalanche_snn.training.er_ace import join_buffer
@@ -19,8 +19,15 @@ from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
 from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
+from avalanche_snn.training.network_to_cut import network_to_cut
 from avalanche_snn.training.plugin_ahead import PluginAhead
-from avalanche_snn.training.raw_memory import first_rasters, fit_codec, labels_of, memory_of_rasters
+from avalanche_snn.training.raw_memory import (
+    first_rasters,
+    fit_codec,
+    labels_of,
+    memory_of_rasters,
+    rasters_of_largest_latents,
+)
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
 from avalanche_snn.training.replay_settings import (
     check_distillation,
@@ -195,7 +202,12 @@ class CompressedLatentReplayPlugin(PluginAhead):
         """Come ahead of the strategy's own code, and make its network one that can be cut."""
         if sum(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins) > 1:
             raise ValueError("A strategy can have one CompressedLatentReplayPlugin, but more were listed.")
-        self._adopt_model(strategy)
+        if self._n_experiences and not strategy.clock.train_exp_counter:
+            raise ValueError(
+                f"This CompressedLatentReplayPlugin has seen {self._n_experiences} experiences of another run: give "
+                "each strategy a plugin of its own."
+            )
+        strategy.model = network_to_cut(strategy.model, self.cut_after)
         # What a training that was interrupted has left.
         self._put_front_back(strategy)
         self._forget_experience()
@@ -208,7 +220,7 @@ class CompressedLatentReplayPlugin(PluginAhead):
             strategy.experience, self._cache = seen_through_view(strategy.experience)
             self._caches.add(self._cache)
         if self._n_experiences == 0:
-            self._memory = self._make_memory(strategy)
+            self._memory = self._make_memory(strategy, first_rasters)
         elif self.cut_after == INPUT:
             fit_codec(self.memory, strategy.experience.dataset.eval())
         if self.budget != 0:
@@ -257,6 +269,10 @@ class CompressedLatentReplayPlugin(PluginAhead):
         self._put_front_back(strategy)
         if self.cut_after != INPUT and self._n_experiences == 0:
             strategy.model.freeze_front()
+            if not strategy.model.knows_largest_latent:
+                # What the first samples were in an untrained network says little of what the memory will hold.
+                find = partial(rasters_of_largest_latents, front=strategy.model.front, device=strategy.device)
+                self._memory = self._make_memory(strategy, find)
             strategy.model.scale_back_thresholds(self.threshold_scale)
             if self.evaluation_mode:
                 strategy.model.stay_in_evaluation_mode()
@@ -271,23 +287,12 @@ class CompressedLatentReplayPlugin(PluginAhead):
     def _forget_experience(self) -> None:
         self._cache, self._plan, self._replays, self._front, self._teacher = None, None, None, None, None
 
-    def _adopt_model(self, strategy: Any) -> None:
-        model = strategy.model
-        if isinstance(model, CuttableSequential) or self.cut_after == INPUT:
-            return
-        if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
-            raise TypeError(
-                "Latent replay cuts a network of named layers: a CuttableSequential (RecurrentSNN is one) or an "
-                f"nn.Sequential was wanted, but {type(model).__name__} came."
-            )
-        strategy.model = CuttableSequential(OrderedDict(model._modules)).train(model.training)
-
-    def _make_memory(self, strategy: Any) -> ExemplarMemory:
+    def _make_memory(self, strategy: Any, find_example: Callable[[Any], Tensor]) -> ExemplarMemory:
         """Cut the network, and make a memory for what its front puts out, or for rasters."""
         dataset = strategy.experience.dataset.eval()
         if self.cut_after == INPUT:
             return memory_of_rasters(dataset, self.codec, self.budget, self._selection)
-        strategy.model.cut(self.cut_after, first_rasters(dataset).to(strategy.device))
+        strategy.model.cut(self.cut_after, find_example(dataset).to(strategy.device))
         n_time_steps, n_features = strategy.model.latent_shape
         codec = make_codec(self.codec, n_time_steps, n_features, strategy.model.largest_latent)
         strategy.model.hold_latents_up_to(largest_restored(codec))

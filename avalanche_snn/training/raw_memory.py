@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
@@ -52,6 +54,24 @@ def fit_codec(memory: ExemplarMemory, dataset: Any) -> None:
 def first_rasters(dataset: Any) -> Tensor:
     """Return a few rasters `[B, T, C]`, as examples."""
     return rasters_of(dataset, range(min(_N_EXAMPLES, len(dataset))))
+
+
+def rasters_of_largest_latents(dataset: Any, front: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
+    """Return a few rasters `[B, T, C]`, among them the one of whose latents one is the largest of all.
+
+    Args:
+        dataset: of at least one sample.
+        front: rasters to latents.
+        device: where `front` wants its rasters.
+    """
+    most, chosen = -1.0, first_rasters(dataset)
+    for start in range(0, len(dataset), _CHUNK):
+        rasters = rasters_of(dataset, range(start, min(start + _CHUNK, len(dataset))))
+        by_sample = front(rasters.to(device)).flatten(1).amax(dim=1)
+        largest = int(by_sample.argmax())
+        if by_sample[largest] > most:
+            most, chosen = float(by_sample[largest]), rasters[largest : largest + 1]
+    return chosen
 
 
 def labels_of(dataset: Any) -> tuple[list[int], list[int]]:

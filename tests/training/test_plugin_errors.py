@@ -276,3 +276,54 @@ def test_a_code_that_restores_more_than_the_rasters_can_hold():
     strategy = tiny_strategy(tiny_network(), [CompressedLatentReplayPlugin("input", "unlimited", f"count/{T}")])
     for experience in stream(torch.float32).train_stream:
         strategy.train(experience, eval_streams=[])
+
+
+def test_a_plugin_of_another_run_is_refused() -> None:
+    replay = CompressedLatentReplayPlugin("hidden1", "300 B")
+    tiny_strategy(tiny_network(), [replay]).train(tiny_benchmark().train_stream[0], eval_streams=[])
+    assert_refused(ValueError, "has seen 1 experiences of another run: give each strategy a plugin of its own", replay)
+
+
+def test_what_a_subclass_of_sequential_has_of_its_own_would_be_lost() -> None:
+    class Named(nn.Sequential):
+        pass
+
+    network = Named(OrderedDict(tiny_sequential()._modules))
+    replay = CompressedLatentReplayPlugin("spikes", "300 B")
+    assert_refused(TypeError, "but Named came. A subclass of nn.Sequential would lose", replay, network)
+
+
+def test_a_layer_called_input_is_not_taken_for_the_input() -> None:
+    network = nn.Sequential(OrderedDict(input=Leaky(C, 9), out=Mean(9)))
+    replay = CompressedLatentReplayPlugin("input", "300 B")
+    assert_refused(ValueError, "after='input' means rasters, ahead of all layers", replay, network)
+
+
+class TwoAtOnce(nn.Module):
+    """Spikes of two layers together: counts of up to 2, though of 1 at most before it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = Leaky(C, 9, threshold=0.05), Leaky(C, 9, threshold=0.05)
+        nn.init.zeros_(self.other.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.one(x) + self.other(x)
+
+
+@pytest.mark.parametrize("codec", ["bits", "rice"])
+def test_counts_that_come_with_training_have_room(codec: str) -> None:
+    class Twins(SupervisedPlugin):
+        def after_training_epoch(self, strategy, **kwargs):
+            with torch.no_grad():
+                strategy.model.both.other.weight.copy_(strategy.model.both.one.weight)
+
+    network = CuttableSequential(OrderedDict(both=TwoAtOnce(), out=Mean(9)))
+    replay = CompressedLatentReplayPlugin("both", "20 kB", codec)
+    strategy, benchmark = tiny_strategy(network, [replay, Twins()]), tiny_benchmark()
+    for experience in benchmark.train_stream[:2]:
+        strategy.train(experience, eval_streams=[])
+    assert strategy.model.largest_latent == 255
+    kept, _ = replay.memory.all_latents()
+    assert kept.max() == 2
+    assert len(kept) == 24
