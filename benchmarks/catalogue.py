@@ -68,11 +68,12 @@ def find_strategy(name: str) -> ModuleType:
 
 
 def options_of(strategy: str) -> dict[str, object]:
-    """Return the options of a strategy's own and their defaults: the named keywords of its `build`."""
+    """Return the options of a strategy's own and their defaults: what its `build` takes behind model and optimizer."""
+    _, _, *behind = _parameters_of(find_strategy(strategy).build).values()
     return {
         parameter.name: parameter.default
-        for parameter in _parameters_of(find_strategy(strategy).build).values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name not in ("plugins", "seed")
+        for parameter in behind
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD and parameter.name not in ("plugins", "seed")
     }
 
 

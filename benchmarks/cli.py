@@ -25,10 +25,11 @@ from benchmarks.jobs import INTERRUPTED, Carrier, carry_out, print_failures
 from benchmarks.plans import make_plans
 from benchmarks.plots import plot_records
 from benchmarks.pretraining import CACHE
-from benchmarks.processes import USER_ERRORS, check_cores
+from benchmarks.processes import USER_ERRORS, check_cores, is_meant_for_users
 from benchmarks.records import RESULTS, Record, all_records, read_record
 from benchmarks.runner import record_path
 from benchmarks.settings import RunPlan, Training
+from benchmarks.sources import source_digest
 from benchmarks.speed.command import add_speed
 from benchmarks.sweeps.command import add_sweep
 from benchmarks.tuning import BENCHMARK, SEED, VALIDATION, tune, tuning_plans
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 #: Exit status, as shells report a command whose output nobody reads.
 CUT_OFF = 141
-_NOT_REPEATED = " (has a record, not repeated)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = int(parsed.carry_out(parsed))
         sys.stdout.flush()
     except USER_ERRORS as error:
+        if not is_meant_for_users(error):
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -71,12 +73,12 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _run_one(plan: RunPlan, carrier: Carrier) -> int:
     path = record_path(plan, carrier.results)
-    note = _NOT_REPEATED if path.exists() and not carrier.again else ""
+    was_there = path.exists() and not carrier.again
     record = replace(carrier, n_jobs=1)(plan)
     print(path)
     print(
         f"{record['data_name']}, {record['split']} split, {plan.strategy}, seed {plan.seed}: "
-        f"{_figures(plan, record)}{note}"
+        f"{_figures(plan, record)}{_not_repeated(record) if was_there else ''}"
     )
     return 0
 
@@ -84,13 +86,19 @@ def _run_one(plan: RunPlan, carrier: Carrier) -> int:
 def _run_series(plans: Sequence[RunPlan], carrier: Carrier) -> int:
     recorded = [] if carrier.again else [plan for plan in plans if record_path(plan, carrier.results).exists()]
     for plan in recorded:
-        print(f"{_in_a_line(plan, read_record(record_path(plan, carrier.results)))}{_NOT_REPEATED}")
+        record = read_record(record_path(plan, carrier.results))
+        print(f"{_in_a_line(plan, record)}{_not_repeated(record)}")
     waiting = [plan for plan in plans if plan not in recorded]
     failures = carry_out(waiting, carrier, _in_a_line)
     n_finished = len(waiting) - len(failures)
     print(f"{len(plans)} runs: {n_finished} finished, {len(recorded)} had a record, {len(failures)} failed")
     print_failures(failures)
     return 1 if failures else 0
+
+
+def _not_repeated(record: Record) -> str:
+    changed = "" if record.get("source") == source_digest() else " though the code has changed: --again repeats it"
+    return f" (has a record, not repeated{changed})"
 
 
 def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
@@ -111,7 +119,7 @@ def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
         options=options,
         data=parsed.data,
         split=parsed.split,
-        time_pooling=dict(pair.split("=", maxsplit=1) for pair in parsed.time_pooling),
+        time_pooling=dict(_layer_and_spec(pair) for pair in parsed.time_pooling),
         kernel=parsed.kernel,
         training={name: value for name, value in training.items() if value is not None},
         validation=parsed.validation,
@@ -123,6 +131,13 @@ def _plans(parsed: argparse.Namespace) -> list[RunPlan]:
         if without:
             print(f"{', '.join(without)}: no option {name!r}, run once without it", file=sys.stderr)
     return plans
+
+
+def _layer_and_spec(pair: str) -> tuple[str, str]:
+    layer, equals, spec = pair.partition("=")
+    if not (layer and equals and spec):
+        raise ValueError(f"--time-pooling wants LAYER=SPEC, as in hidden2=any/5; {pair!r} came.")
+    return layer, spec
 
 
 def _own_options(groups: Sequence[Sequence[str]]) -> dict[str, list[str]]:
@@ -171,6 +186,7 @@ def _figures(plan: RunPlan, record: Record) -> str:
 
 
 def _table(parsed: argparse.Namespace) -> int:
+    _say_if_empty(parsed.results)
     parts = parts_of(parsed.results)
     print(parts[RESULTS_PART])
     for path in parsed.write:
@@ -178,7 +194,22 @@ def _table(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _say_if_empty(results: Path) -> None:
+    """Say where no table or figure has anything to show.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not results.is_dir():
+        raise FileNotFoundError(f"There is no folder {results}: `python -m benchmarks run ... --results` makes one.")
+    of_length = [not record["settings"]["quick"] for record in all_records(results)]
+    if not any(of_length):
+        what = f"{len(of_length)} records of quick runs, which are in no table" if of_length else "no records"
+        print(f"{results} has {what}", file=sys.stderr)
+
+
 def _plot(parsed: argparse.Namespace) -> int:
+    _say_if_empty(parsed.results)
     folder = parsed.output or parsed.results / "figures"
     for path in plot_records(list(all_records(parsed.results)), folder):
         print(path)
@@ -188,6 +219,7 @@ def _plot(parsed: argparse.Namespace) -> int:
 
 
 def _demo(parsed: argparse.Namespace) -> int:
+    check_cores(1, parsed.threads)
     torch.set_num_threads(parsed.threads)
     return demo(parsed.output)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -11,7 +11,7 @@ from avalanche_snn.training import format_memory_size, parse_memory_size
 from benchmarks.catalogue import find_benchmark, options_of, parse_option
 from benchmarks.choices import CHOSEN, chosen_options
 from benchmarks.configurations import find_configuration
-from benchmarks.settings import RunPlan
+from benchmarks.settings import RunPlan, Training
 
 QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
 QUICK_NETWORK = {"hidden": [64, 48, 32]}
@@ -45,8 +45,8 @@ def make_plan(
     as it was typed.
 
     Raises:
-        ValueError: no such benchmark, strategy, data or configuration, or an option that the strategy does not have or
-            not take.
+        ValueError: no such benchmark, strategy, data or configuration, an option that the strategy does not have or
+            not take, or training of no epochs or without a step.
     """
     chosen = find_benchmark(benchmark)
     usual = find_configuration(configuration)
@@ -82,6 +82,11 @@ def make_plan(
         plan_network["time_pooling"] = time_pooling
     if kernel is not None:
         plan_network["kernel"] = kernel
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"A seed from 0 to 2**32 - 1 was wanted, {seed} came.")
+    in_training = [known_field.name for known_field in fields(Training)]
+    if strange := [name for name in training or {} if name not in in_training]:
+        raise ValueError(f"There is no setting {strange[0]!r} of training; there are {', '.join(in_training)}.")
     plan_training = replace(
         chosen.training, **{**usual.training, **(QUICK_TRAINING if quick else {}), **(training or {})}
     )

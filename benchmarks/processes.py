@@ -105,9 +105,21 @@ def check_cores(n_jobs: int, n_threads: int) -> None:
         )
 
 
+def is_meant_for_users(error: Exception) -> bool:
+    """Return whether an exception says to a user what they should do otherwise.
+
+    Of the kinds that do, those that a `raise` has raised: an error of Python's own in the same kinds is a fault in the
+    code, a strategy's perhaps.
+    """
+    if isinstance(error, FileNotFoundError):
+        return True
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    return isinstance(error, USER_ERRORS) and all((frame.line or "raise").startswith("raise") for frame in innermost)
+
+
 def failure_of(name: str, error: Exception) -> Failure:
     """Describe an exception: in its own words where they are meant for the user, else with its traceback."""
-    if isinstance(error, USER_ERRORS):
+    if is_meant_for_users(error):
         return Failure(name, str(error))
     return Failure(name, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -65,6 +66,14 @@ class Training:
     label_smoothing: float = 0.0
     augmentation: Mapping[str, float] = field(default_factory=dict)
     sparse_spikes: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("first_epochs", "epochs", "minibatch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: a number from 1 was wanted, {getattr(self, name)} came.")
+        for name in ("first_learning_rate", "learning_rate"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ValueError(f"{name}: a number above 0 was wanted, {getattr(self, name)} came.")
 
     @property
     def settings(self) -> Settings:

@@ -99,9 +99,8 @@ def tiny_strategy(model, plugins: Sequence = (), template=Naive, *, evaluator=No
         model=model,
         optimizer=optimizer or torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3),
         plugins=list(plugins),
-        criterion=nn.CrossEntropyLoss(),
         evaluator=evaluator or EvaluationPlugin(loggers=[Silence()]),
-        **{"train_mb_size": 8, "train_epochs": 2, "eval_mb_size": 16, **options},
+        **{"criterion": nn.CrossEntropyLoss(), "train_mb_size": 8, "train_epochs": 2, "eval_mb_size": 16, **options},
     )
 
 

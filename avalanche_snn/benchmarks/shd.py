@@ -279,7 +279,11 @@ def _load(
     binary: bool,
     dtype: torch.dtype,
 ) -> tuple[SHD, SHD]:
-    """Train and test file, binned alike."""
+    """Train and test file, binned alike.
+
+    Raises:
+        ValueError: they are the same file under two names.
+    """
 
     def file(train: bool) -> SHD:
         return SHD(
@@ -292,4 +296,9 @@ def _load(
             dtype=dtype,
         )
 
-    return file(True), file(False)
+    train, test = file(True), file(False)
+    if train.sha256 == test.sha256:
+        raise ValueError(
+            f"shd_train.h5 and shd_test.h5 are the same file, SHA-256 {train.sha256[:16]}...: one is wrong."
+        )
+    return train, test

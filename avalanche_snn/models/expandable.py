@@ -65,6 +65,7 @@ class ExpandableClassifier(DynamicModule):
     Raises:
         ValueError: fewer than one class, or an unknown number of features. In `forward`: features of another shape.
             In adaptation: an experience with a class label that is K or more.
+        TypeError: an extractor instead of a function that makes one.
     """
 
     seen: Tensor
@@ -82,6 +83,11 @@ class ExpandableClassifier(DynamicModule):
         super().__init__()
         if n_classes < 1:
             raise ValueError(f"ExpandableClassifier: wanted at least 1 class, came n_classes={n_classes}")
+        if isinstance(make_extractor, nn.Module):
+            raise TypeError(
+                f"ExpandableClassifier: wanted a function that makes extractors, as in lambda: extractor, came a "
+                f"{type(make_extractor).__name__}"
+            )
         extractor = make_extractor()
         known = n_features if n_features is not None else getattr(extractor, "n_features", None)
         if not isinstance(known, int) or known < 1:

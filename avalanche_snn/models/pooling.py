@@ -48,7 +48,7 @@ class TimePooling(nn.Module):
         Raises:
             ValueError: anything else.
         """
-        mode, _, rest = spec.partition("/")
+        mode, _, rest = str(spec).partition("/")
         window, _, when = rest.partition("/")
         if mode not in MODES or not window.isdecimal() or int(window) < 1 or rest not in (window, f"{window}/late"):
             raise ValueError(

@@ -70,6 +70,7 @@ class RecurrentSNN(CuttableSequential):
         ValueError: an unknown neuron, readout, surrogate, reset or kernel; a pooling or delays of a layer that is not
             there; delays that are none, negative or repeated; no hidden layer; `recurrent` for another number of
             layers; sizes below 1; a dropout outside 0..1; `save_memory` with `batch_norm`.
+        TypeError: one number as `hidden`, or one window as `time_pooling`.
     """
 
     def __init__(
@@ -94,6 +95,12 @@ class RecurrentSNN(CuttableSequential):
         save_memory: bool = False,
         seed: int | None = None,
     ) -> None:
+        if isinstance(hidden, int):
+            raise TypeError(f"RecurrentSNN: wanted widths, as in hidden=({hidden},), came {hidden}")
+        if isinstance(time_pooling, str):
+            raise TypeError(
+                f'time_pooling: wanted layer -> window, as in {{"hidden2": {time_pooling!r}}}, came a string'
+            )
         if not hidden:
             raise ValueError("RecurrentSNN: wanted at least one hidden layer, as in hidden=(200,), came none")
         if save_memory and batch_norm:

@@ -20,7 +20,7 @@ from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
 from avalanche_snn.training.network_to_cut import network_to_cut
-from avalanche_snn.training.plugin_ahead import PluginAhead
+from avalanche_snn.training.plugin_ahead import PluginAhead, begins_a_run
 from avalanche_snn.training.raw_memory import (
     first_rasters,
     fit_codec,
@@ -202,11 +202,6 @@ class CompressedLatentReplayPlugin(PluginAhead):
         """Come ahead of the strategy's own code, and make its network one that can be cut."""
         if sum(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins) > 1:
             raise ValueError("A strategy can have one CompressedLatentReplayPlugin, but more were listed.")
-        if self._n_experiences and not strategy.clock.train_exp_counter:
-            raise ValueError(
-                f"This CompressedLatentReplayPlugin has seen {self._n_experiences} experiences of another run: give "
-                "each strategy a plugin of its own."
-            )
         strategy.model = network_to_cut(strategy.model, self.cut_after)
         # What a training that was interrupted has left.
         self._put_front_back(strategy)
@@ -215,6 +210,11 @@ class CompressedLatentReplayPlugin(PluginAhead):
 
     def _before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Prepare data, network and memory before the strategy looks at them."""
+        if self._n_experiences and begins_a_run(strategy):
+            raise ValueError(
+                f"This CompressedLatentReplayPlugin has seen {self._n_experiences} experiences of another run: give "
+                "each strategy a plugin of its own."
+            )
         self._forget_experience()
         if self.cut_after != INPUT:
             strategy.experience, self._cache = seen_through_view(strategy.experience)

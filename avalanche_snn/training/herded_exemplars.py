@@ -53,7 +53,7 @@ class HerdedExemplars(SupervisedPlugin):
         if n_per_class is not None:
             n_exemplars = None
         number = n_per_class if n_exemplars is None else n_exemplars
-        if number is None or number < 1:
+        if not isinstance(number, int) or number < 1:
             raise ValueError(
                 "HerdedExemplars: wanted n_exemplars or n_per_class, 1 or more, "
                 f"came n_exemplars={n_exemplars!r} and n_per_class={n_per_class!r}"

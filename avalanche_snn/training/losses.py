@@ -9,6 +9,8 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.nn import functional
 
+from avalanche_snn.training.plugin_ahead import begins_a_run
+
 
 class SeenClassesCrossEntropy(SupervisedPlugin):
     """Cross-entropy over the classes that have been in the training data so far.
@@ -52,7 +54,9 @@ class SeenClassesCrossEntropy(SupervisedPlugin):
         self._seen = set(state["classes"])
 
     def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Take in the classes of the data that are about to be trained on."""
+        """Take in the classes of the data that are about to be trained on; those of another run are forgotten."""
+        if begins_a_run(strategy):
+            self._seen.clear()
         self._seen.update(int(label) for label in strategy.adapted_dataset.targets)
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:

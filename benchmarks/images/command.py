@@ -15,6 +15,7 @@ from benchmarks.images.configurations import CONFIGURATIONS, METHODS
 from benchmarks.images.runner import Machine, measure_images, run_images
 from benchmarks.images.tables import FOLDER
 from benchmarks.pretraining import CACHE
+from benchmarks.processes import check_cores
 from benchmarks.records import RESULTS
 
 
@@ -44,10 +45,15 @@ def add_images(commands: Any) -> None:
 
 
 def _images(parsed: argparse.Namespace) -> int:
+    check_cores(1, parsed.threads)
     torch.set_num_threads(parsed.threads)
     device = parsed.device
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise ValueError(f"--device: 'cpu' or, with a GPU that torch finds, 'cuda' was wanted, {device!r} came.")
     if "RANK" in os.environ:
         gpus = device.startswith("cuda")
+        if gpus:  # before anything is sent from it
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         DistributedHelper.init_distributed(parsed.seed, "nccl" if gpus else "gloo", gpus)
         device = f"cuda:{os.environ['LOCAL_RANK']}" if gpus else device
     on_gpu = device.startswith("cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,43 @@ def test_a_quick_run_from_the_command_line(
 def test_an_option_that_the_strategy_does_not_have(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--epochs 0", "epochs: a number from 1 was wanted, 0 came"),
+        ("--first-epochs -3", "first_epochs: a number from 1 was wanted, -3 came"),
+        ("--learning-rate nan", "learning_rate: a number above 0 was wanted, nan came"),
+        ("--seed -1", "A seed from 0 to 2**32 - 1 was wanted, -1 came"),
+        ("--time-pooling hidden2", "--time-pooling wants LAYER=SPEC, as in hidden2=any/5; 'hidden2' came"),
+    ],
+)
+def test_what_makes_no_run_is_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(f"run class_incremental --strategy naive {line}".split()) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["demo --threads 0", "images small --threads 0", "images small --device gpu"])
+def test_what_the_machine_does_not_have_is_said_in_one_line(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line.split()) == 2
+    assert re.match(r"error: --(threads|device): .* came\.$", capsys.readouterr().err)
+
+
+def test_where_there_are_no_records_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "--results", str(tmp_path / "nowhere")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
+    assert main(["table", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == f"{tmp_path} has no records\n"
+
+
+def test_a_fault_in_the_code_has_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpack(*_: object) -> None:
+        _, _ = (1, 2, 3)  # type: ignore[misc]
+
+    monkeypatch.setattr("benchmarks.cli._say_if_empty", unpack)
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        main(["table"])
 
 
 def test_missing_data_is_said_in_one_line(

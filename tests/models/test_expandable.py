@@ -199,3 +199,8 @@ def test_errors_say_what_was_wanted() -> None:
         avalanche_model_adaptation(network(), experience(7))
     with pytest.raises(ValueError, match="ends in a readout with `n_inputs`"):
         SpikeRates(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_an_extractor_in_the_place_of_a_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="a function that makes extractors, as in lambda: extractor, came a Linear"):
+        ExpandableClassifier(nn.Linear(3, 2), 4)

@@ -301,3 +301,12 @@ def test_a_minibatch_that_is_normalised_is_not_taken_apart() -> None:
         RecurrentSNN(30, (24,), 4, batch_norm=True, save_memory=True)
     with pytest.raises(ValueError, match="dropout"):
         RecurrentSNN(30, (24,), 4, dropout=1.5)
+
+
+def test_one_number_or_one_window_for_all_layers_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"wanted widths, as in hidden=\(32,\), came 32"):
+        RecurrentSNN(hidden=32)
+    with pytest.raises(TypeError, match=r'layer -> window, as in \{"hidden2": \'any/5\'\}, came a string'):
+        RecurrentSNN(time_pooling="any/5")
+    with pytest.raises(ValueError, match="time pooling '5': wanted 'any/W'"):
+        RecurrentSNN(time_pooling={"hidden2": 5})

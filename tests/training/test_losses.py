@@ -14,7 +14,10 @@ from avalanche_snn.training import SeenClassesCrossEntropy
 
 
 def seen(*labels: int) -> SimpleNamespace:
-    return SimpleNamespace(adapted_dataset=SimpleNamespace(targets=list(labels)))
+    """A strategy in the midst of a run, about to be trained on these."""
+    return SimpleNamespace(
+        adapted_dataset=SimpleNamespace(targets=list(labels)), clock=SimpleNamespace(train_exp_counter=1)
+    )
 
 
 def test_worked_out_by_hand() -> None:

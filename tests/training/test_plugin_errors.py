@@ -19,7 +19,7 @@ from avalanche_snn.datasets import RasterDataset
 from avalanche_snn.models import CuttableSequential, RecurrentSNN, TimePooling
 from avalanche_snn.neurons import Leaky
 from avalanche_snn.spikes import make_codec
-from avalanche_snn.training import BudgetTooSmallError, CompressedLatentReplayPlugin
+from avalanche_snn.training import BudgetTooSmallError, CompressedLatentReplayPlugin, SeenClassesCrossEntropy
 
 
 class EpochCounter(SupervisedPlugin):
@@ -327,3 +327,16 @@ def test_counts_that_come_with_training_have_room(codec: str) -> None:
     kept, _ = replay.memory.all_latents()
     assert kept.max() == 2
     assert len(kept) == 24
+
+
+def test_a_loss_forgets_the_classes_of_another_run() -> None:
+    loss, benchmark = SeenClassesCrossEntropy(), tiny_benchmark()
+    for _ in range(2):
+        strategy = tiny_strategy(tiny_network(), criterion=loss)
+        strategy.train(benchmark.train_stream[0], eval_streams=[])
+        assert loss.classes == [0, 1]
+        strategy.train(benchmark.train_stream[1], eval_streams=[])
+        assert loss.classes == [0, 1, 2, 3]
+    # What goes on with a stream that another strategy began, goes on with its classes.
+    tiny_strategy(tiny_network(), criterion=loss).train(benchmark.train_stream[2], eval_streams=[])
+    assert loss.classes == [0, 1, 2, 3, 4, 5]
