@@ -17,7 +17,7 @@ from avalanche_snn.benchmarks import CIFAR100Incremental
 from avalanche_snn.logging import read_json_lines
 
 README = Path(__file__).parents[1] / "README.md"
-COMPOSE, SPARSE, KERNELS, COMPARE, GROW, LOG, RESUME = re.findall(
+COMPOSE, SPARSE, COMPARE, GROW, LOG, RESUME, KERNELS = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 

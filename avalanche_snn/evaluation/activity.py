@@ -25,7 +25,7 @@ from avalanche_snn.evaluation.connections import (
     recurrent_operations_of,
 )
 from avalanche_snn.models import LeakyReadout
-from avalanche_snn.neurons import SpikingLayer
+from avalanche_snn.neurons import LeakyMaps, SpikingLayer
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Activity:
 
     Attributes:
         samples: samples given to the network.
-        time_steps_given: time steps of their inputs.
+        time_steps_given: time steps of their inputs; those that an image is shown for, of networks for images.
         spikes: by spiking layer, outputs that are not zero.
         outputs: by spiking layer, all outputs: neurons times time steps.
         time_steps: by spiking layer and leaky readout, time steps that it ran for.
@@ -85,11 +85,14 @@ class ActivityRecorder:
 
     def __init__(self, model: nn.Module, token: object = None) -> None:
         modules = dict(model.named_modules())
-        if not any(isinstance(module, SpikingLayer) for module in modules.values()):
+        if not any(isinstance(module, (SpikingLayer, LeakyMaps)) for module in modules.values()):
             raise ValueError(
-                f"Activity: wanted a network with spiking layers (avalanche_snn.neurons.SpikingLayer), "
-                f"but {type(model).__name__} has none."
+                f"Activity: wanted a network with spiking layers (avalanche_snn.neurons.SpikingLayer or LeakyMaps; "
+                f"neurons of other libraries are not counted), but {type(model).__name__} has none."
             )
+        # Networks of neurons of feature maps take images, which have no time of their own.
+        maps = (module.n_time_steps for module in modules.values() if isinstance(module, LeakyMaps))
+        self._n_time_steps = next(maps, None)
         self.activity = Activity()
         self.token = token
         self._running = False
@@ -98,7 +101,7 @@ class ActivityRecorder:
             model.register_forward_hook(self._stop, always_call=True),
         ]
         for name, module in modules.items():
-            if has_known_connections(module):
+            if has_known_connections(module) or isinstance(module, LeakyMaps):
                 self._handles.append(module.register_forward_hook(partial(self._count, name), with_kwargs=True))
             elif has_unknown_connections(module):
                 self._handles.append(module.register_forward_hook(partial(self._note, name)))
@@ -132,7 +135,7 @@ class ActivityRecorder:
             )
         self._running = True
         self.activity.samples += batch.shape[0]
-        self.activity.time_steps_given += batch.shape[0] * batch.shape[1]
+        self.activity.time_steps_given += batch.shape[0] * (self._n_time_steps or batch.shape[1])
 
     def _stop(self, model: nn.Module, args: tuple[Any, ...], output: object) -> None:
         self._running = False
@@ -144,6 +147,11 @@ class ActivityRecorder:
         if not self._running:
             return
         inputs, activity = _first(args, kwargs), self.activity
+        if isinstance(layer, LeakyMaps):
+            activity.time_steps[name] += len(outputs)
+            activity.spikes[name] += int(torch.count_nonzero(outputs))
+            activity.outputs[name] += outputs.numel()
+            return
         if isinstance(layer, (SpikingLayer, LeakyReadout)):
             activity.time_steps[name] += inputs.shape[0] * inputs.shape[1]
         with torch.no_grad():
@@ -172,7 +180,8 @@ def record_activity(model: nn.Module) -> Iterator[Activity]:
     """Count what a network does inside a `with` block, in passes through the whole of it, `model(batch)`.
 
     Args:
-        model: a network with spiking layers, batch-first.
+        model: a network with spiking layers, batch-first: of sequences `[B, T, ...]`, or of images where its neurons
+            are `LeakyMaps`.
 
     Yields:
         The counts so far, of everything that the network was given since the block began.

@@ -12,8 +12,8 @@ from worked_networks import COUNTS, SPIKES, n_hooks, pooling_network, relay, sma
 
 from avalanche_snn.evaluation import record_activity
 from avalanche_snn.evaluation.activity import ActivityRecorder
-from avalanche_snn.models import LeakyReadout, RecurrentSNN
-from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky
+from avalanche_snn.models import ExpandableClassifier, LeakyReadout, RecurrentSNN, SpikingResNet, Stage
+from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, LeakyMaps
 
 KERNELS = ("cpp", "torch", "reference")
 
@@ -234,3 +234,37 @@ def test_errors():
     network = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, 6)), relay([[1.0] * 6]))
     with pytest.raises(ValueError, match=r"takes sequences \[B, T, C\], but \[2, 6\]"), record_activity(network):
         network(torch.zeros(2, 6))
+
+
+def test_neurons_of_feature_maps():
+    network = SpikingResNet(5, (Stage(1, 4, 1), Stage(1, 6, 2)), n_time_steps=3, seed=0).eval()
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    fired = {}
+    handles = [
+        module.register_forward_hook(lambda _, __, spikes, name=name: fired.update({name: spikes}))
+        for name, module in network.named_modules()
+        if isinstance(module, LeakyMaps)
+    ]
+    with record_activity(network) as activity:
+        network(images)
+    for handle in handles:
+        handle.remove()
+    assert (activity.samples, activity.time_steps_given) == (2, 2 * 3)
+    assert len(fired) == 5
+    assert activity.spikes == {name: int(spikes.sum()) for name, spikes in fired.items()}
+    assert activity.outputs["stem_neurons"] == 2 * 3 * 4 * 8 * 8
+    assert set(activity.time_steps.values()) == {6}
+    # The first convolution takes an image in once; the second takes spikes in, at every step.
+    assert activity.macs["stem.0"] > 0 == activity.acs["stem.0"]
+    assert activity.acs["blocks.0.first.0"] > 0 == activity.macs["blocks.0.first.0"]
+    assert not activity.uncounted
+
+
+def test_metrics_of_a_growing_network_of_feature_maps():
+    extractor = SpikingResNet(None, (Stage(1, 4, 1),), n_time_steps=2, seed=0)
+    network = ExpandableClassifier(lambda: extractor, 5).eval()
+    with record_activity(network) as activity:
+        network(torch.randn(2, 3, 8, 8))
+    assert list(activity.spikes) == [
+        f"extractors.0.{name}" for name in ("stem_neurons", "blocks.0.first_neurons", "blocks.0.second_neurons")
+    ]

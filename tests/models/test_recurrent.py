@@ -308,5 +308,5 @@ def test_one_number_or_one_window_for_all_layers_is_refused() -> None:
         RecurrentSNN(hidden=32)
     with pytest.raises(TypeError, match=r'layer -> window, as in \{"hidden2": \'any/5\'\}, came a string'):
         RecurrentSNN(time_pooling="any/5")
-    with pytest.raises(ValueError, match="time pooling '5': wanted 'any/W'"):
+    with pytest.raises(ValueError, match="time pooling 5: wanted 'any/W'"):
         RecurrentSNN(time_pooling={"hidden2": 5})
