@@ -46,6 +46,19 @@ def require_room(memory: str | int, n_least: int, bytes_each: int, what_for: str
         )
 
 
+def require_a_share(memory: str | int, n_trained: int, n_experiences: int) -> None:
+    """See that there is a share left of a budget that the experiences of a stream share out among them.
+
+    Raises:
+        ValueError: as many as the stream has were trained before.
+    """
+    if parse_memory_size(memory) is not None and n_trained >= n_experiences:
+        raise ValueError(
+            f"memory={memory!r} is shared out among the {n_experiences} experiences of the stream, all of which have "
+            "had their turn: train each once, or with memory='unlimited'."
+        )
+
+
 def n_classes_of(experience: Any) -> int:
     """Return how many classes the whole benchmark has, as far as the experience tells."""
     known = [getattr(experience, name, None) or [] for name in ("classes_seen_so_far", "future_classes")]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from avalanche_snn.evaluation.memory import bytes_of_samples
 from avalanche_snn.training import parse_memory_size
-from strategies._exemplars import Costs, bytes_of_some, lengths_within, n_classes_of, require_room
+from strategies._exemplars import Costs, bytes_of_some, lengths_within, n_classes_of, require_a_share, require_room
 
 # One and two minibatches of the benchmarks.
 GRID = {"sample_size": (64, 128)}
@@ -43,6 +43,7 @@ class _AveragedGradientEpisodicMemory(AGEMPlugin):
                 f"sample_size must be {self._n_experiences} at least, one an experience, not {self.sample_size}"
             )
         self._n_least = max(n_classes_of(experience), self._n_experiences)
+        require_a_share(self._memory, len(self.buffers), self._n_experiences)
         self._require_room(int(bytes_of_some(experience.dataset).max()))
 
     def sample_from_memory(self) -> Any:

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from avalanche_snn.training import parse_memory_size
-from strategies._exemplars import bytes_of_some, n_classes_of, require_room
+from strategies._exemplars import bytes_of_some, n_classes_of, require_a_share, require_room
 from strategies._packed_rasters import PackedRasters
 
 # 0.5 is the paper's.
@@ -43,6 +43,7 @@ class _GradientEpisodicMemory(GEMPlugin):
         experience = strategy.experience
         self._n_experiences = experience.benchmark.n_experiences
         self._n_least = max(n_classes_of(experience), self._n_experiences)
+        require_a_share(self._memory, strategy.clock.train_exp_counter, self._n_experiences)
         self._require_room(int(bytes_of_some(experience.dataset).max()) + PackedRasters.MOST_EXTRA_BYTES)
         self.memory_x = {number: rasters.unpacked() for number, rasters in self.packed.items()}
 

@@ -24,7 +24,8 @@ class ALADE(GrowingTemplate):
 
     In each experience a copy of the newest extractor is trained, the older ones are frozen; see `ExpandableClassifier`
     for the network, `ExpansionPlugin` for losses, suppression and second stage, `HerdedExemplars` for the memory. Each
-    part can be switched off by its argument; `expand` is one of the network. The publication trains for 170 epochs with
+    part can be switched off by its argument; `expand` is one of the network, without which there is nothing for
+    auxiliary loss, distillation and suppression to act on. The publication trains for 170 epochs with
     SGD at 0.1 (momentum 0.9, weight decay 5e-4), a tenth of it at 110 and 130 (`LearningRateSchedule("steps")`), in
     minibatches of 64.
 

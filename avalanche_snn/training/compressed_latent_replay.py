@@ -77,7 +77,7 @@ class CompressedLatentReplayPlugin(PluginAhead):
             steps bring fewer spikes (Replay4NCL, arXiv 2503.17061; `TimePooling(late=True)`).
         evaluation_mode: train the back in evaluation mode, as it will be evaluated: the statistics of batch
             normalisation stand still after the first experience, and no dropout drops anything.
-        seed: of the plugin's own random generator; the global one is never drawn from.
+        seed: of the plugin's own random generator; the global one is drawn from only to choose among augmented latents.
 
     Raises:
         TypeError: `memory` is neither a string nor an int, or `replay_share` neither a string nor a number. In

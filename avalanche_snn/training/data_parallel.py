@@ -41,6 +41,8 @@ class DataParallel(StatelessPlugin):
     def before_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take this process's share of the minibatch, before data loaders are made."""
         n = n_processes()
+        if n == 1:
+            return
         if strategy.train_mb_size % n:
             raise ValueError(
                 f"A minibatch of {strategy.train_mb_size} samples cannot be dealt out among {n} processes: choose "
@@ -80,7 +82,8 @@ class DataParallel(StatelessPlugin):
 
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Take the model out again, with the batch statistics of the first process."""
-        strategy.train_mb_size = self._minibatch
+        if n_processes() > 1:
+            strategy.train_mb_size = self._minibatch
         self._samplers.clear()
         if isinstance(strategy.model, DistributedDataParallel):
             strategy.model = strategy.model.module

@@ -77,6 +77,7 @@ class ExpansionPlugin(SupervisedPlugin):
         self.last_shift = 0.0
         self.frozen = _FrozenExtractors()
         self._generator = torch.Generator().manual_seed(seed)
+        self._grows = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -109,11 +110,12 @@ class ExpansionPlugin(SupervisedPlugin):
         """See what has been frozen, and set to 0 what is to be 0."""
         model = expandable_of(strategy.model)
         self.frozen.memory_bytes = model.frozen_bytes
+        self._grows = bool(self._brought(strategy))
         self._suppress(model)
 
     def before_training_epoch(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Draw both readouts anew when it is time."""
-        if strategy.clock.train_exp_epochs == self.head_reset_epoch:
+        if self._grows and strategy.clock.train_exp_epochs == self.head_reset_epoch:
             model = expandable_of(strategy.model)
             model.reset_heads()
             heads = (model.classifier, model.auxiliary)
@@ -152,8 +154,7 @@ class ExpansionPlugin(SupervisedPlugin):
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Train the readout anew, on as many samples of each class, if there are old ones and new ones."""
         model = expandable_of(strategy.model)
-        brought = set(strategy.experience.classes_in_this_experience) - set(self.exemplars.groups)
-        if not (brought and self.exemplars.groups and model.old.any() and self.second_stage.n_epochs):
+        if not (self._brought(strategy) and self.exemplars.groups and model.old.any() and self.second_stage.n_epochs):
             return
         self.last_shift = self.second_stage.train(
             model,
@@ -164,8 +165,13 @@ class ExpansionPlugin(SupervisedPlugin):
             num_workers=kwargs.get("num_workers", 0),
         )
 
+    def _brought(self, strategy: Any) -> set[int]:
+        """Return the classes of the experience of which there are no exemplars."""
+        return set(strategy.experience.classes_in_this_experience) - set(self.exemplars.groups)
+
     def _suppress(self, model: ExpandableClassifier) -> None:
-        if self.suppression and len(model.extractors) > 1:
+        # Where nothing has come to suppress, the readout is that of the second stage, which nothing would repair.
+        if self._grows and self.suppression and len(model.extractors) > 1:
             model.suppress_old_to_new()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.models.evaluating import evaluating
+from avalanche_snn.training.data_parallel import unwrapped
 from avalanche_snn.training.raw_memory import labels_of
 from avalanche_snn.training.selection import herding_order
 
@@ -24,7 +26,8 @@ class HerdedExemplars(SupervisedPlugin):
     The memory of iCaRL (Rebuffi et al. 2017), as class-incremental methods with a growing network use it: exemplars are
     chosen once, by the network as it is after their experience (`features` of an `ExpandableClassifier`, or what is
     given), on L2-normalised features under the benchmark's `eval_transform`. When more classes come, each keeps the
-    first of its exemplars. New samples and exemplars are concatenated, so a class with few exemplars is seen rarely.
+    first of its exemplars. New samples and exemplars are concatenated, so a class with few exemplars is seen rarely
+    (but for benchmarks with task labels, which Avalanche's loaders balance task by task).
 
     Like Avalanche's buffers it refers to samples of the data sets; `avalanche_snn.evaluation.memory_bytes` counts what
     they would take.
@@ -38,7 +41,7 @@ class HerdedExemplars(SupervisedPlugin):
         groups: class -> its exemplars, a data set in herding order.
 
     Raises:
-        ValueError: numbers below 1, both or none of them. In training: fewer exemplars than classes.
+        ValueError: numbers below 1, or none of them. In training: fewer exemplars than classes.
         TypeError: a model without a method `features`, and no module either.
     """
 
@@ -95,6 +98,7 @@ class HerdedExemplars(SupervisedPlugin):
         """
         classes = strategy.experience.classes_in_this_experience
         self.quotas(sorted({*self.groups, *(int(label) for label in classes)}))
+        self._finder(strategy)
 
     def after_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Join the exemplars to what the experience is trained on."""
@@ -135,19 +139,25 @@ class HerdedExemplars(SupervisedPlugin):
 
     def _features_of(self, strategy: Any, dataset: Any, positions: list[int]) -> Tensor:
         """Return the features of some samples, `[n, F]`, in evaluation mode."""
-        model = getattr(strategy.model, "module", strategy.model)  # of a wrapper for several processes
-        find = self._features or getattr(model, "features", None)
-        if find is None:
-            raise TypeError(
-                f"HerdedExemplars chooses by features: {type(model).__name__} has no method `features`; give the "
-                "plugin a module, as in features=model[:-1]."
-            )
-        with evaluating(model), torch.no_grad():
+        model, find = unwrapped(strategy.model), self._finder(strategy)
+        of_its_own = nullcontext() if self._features is None else evaluating(self._features.to(strategy.device))
+        with evaluating(model), of_its_own, torch.no_grad():
             parts = [
                 find(rasters_of(dataset, positions[start : start + _CHUNK]).to(strategy.device)).cpu()
                 for start in range(0, len(positions), _CHUNK)
             ]
         return torch.cat(parts)
+
+    def _finder(self, strategy: Any) -> Callable[[Tensor], Tensor]:
+        """Return what finds features."""
+        model = unwrapped(strategy.model)
+        find: Callable[[Tensor], Tensor] | None = self._features or getattr(model, "features", None)
+        if find is None:
+            raise TypeError(
+                f"HerdedExemplars chooses by features: {type(model).__name__} has no method `features`; give the "
+                "plugin a module, as in features=model[:-1]."
+            )
+        return find
 
 
 def first_of(group: Any, n_samples: int) -> Any:

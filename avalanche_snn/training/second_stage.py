@@ -64,7 +64,7 @@ class SecondStage:
             loader_options: of the data loader: num_workers, ...
 
         Returns:
-            The shift of the last epoch.
+            The shift that the last epoch led to.
         """
         with evaluating(model):
             model.reset_classifier()

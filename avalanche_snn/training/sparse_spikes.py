@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from avalanche_snn.training.data_parallel import unwrapped
 from avalanche_snn.training.stateless_plugin import StatelessPlugin
 
 
@@ -68,7 +69,7 @@ class SparseSpikes(StatelessPlugin):
         self._outputs.clear()
 
     def _layers_of(self, model: nn.Module) -> dict[str, nn.Module]:
-        layers = dict(model.named_modules())
+        layers = dict(unwrapped(model).named_modules())
         for name in self.weights:
             if name not in layers:
                 known = ", ".join(repr(known) for known in layers if known)

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from avalanche_snn.models import ExpandableClassifier
 from avalanche_snn.training.expansion import expandable_of
 from avalanche_snn.training.growing_template import GrowingTemplate
 from avalanche_snn.training.herded_exemplars import HerdedExemplars
@@ -48,7 +49,7 @@ class WeightAlignment(SupervisedPlugin):
         self.distillation = distillation
         self.alignment = alignment
         self.last_factor = 1.0
-        self._before: nn.Module | None = None
+        self._before: ExpandableClassifier | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class WeightAlignment(SupervisedPlugin):
         if self._before is None or not self.distillation:
             return
         model = expandable_of(strategy.model)
-        old = model.old
+        old = self._before.seen
         share = float(old.sum() / model.seen.sum())
         with torch.no_grad():
             wanted = functional.softmax(self._before(strategy.mb_x)[:, old] / self.temperature, dim=1)
@@ -83,7 +84,8 @@ class WeightAlignment(SupervisedPlugin):
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Align the weights, and keep the network for the next experience."""
         model = expandable_of(strategy.model)
-        if self.alignment and model.old.any():
+        brought = self._before is None or bool((model.seen & ~self._before.seen).any())
+        if self.alignment and model.old.any() and brought:
             with torch.no_grad():
                 norms = model.classifier.weight.norm(dim=1)
                 factor = norms[model.old].mean() / norms[model.newest].mean()

@@ -228,7 +228,7 @@ def test_gem_takes_what_it_draws_until_a_sample_does_not_fit():
         assert 10 < len(packed) < 40
         assert torch.equal(packed.unpacked(), drawn[number][: len(packed)])
     assert gem.memory_x == {}
-    ours.experience = varied_benchmark().train_stream[2]
+    ours.experience, ours.clock.train_exp_counter = varied_benchmark().train_stream[2], 2
     gem.before_training_exp(ours)
     assert {number: len(rasters) for number, rasters in gem.memory_x.items()} == {
         number: len(packed) for number, packed in gem.packed.items()
@@ -424,3 +424,12 @@ def test_the_teacher_of_bic_is_heard_class_by_class():
     new, old = torch.randn(3, 4), torch.randn(3, 4)
     by_hand = -(functional.softmax(old / 2, 1) * functional.log_softmax(new / 2, 1)).sum(1).mean()
     torch.testing.assert_close(correction.cross_entropy(new, old), by_hand)
+
+
+@pytest.mark.parametrize("name", ["gem", "agem"])
+def test_a_budget_that_is_shared_out_is_not_passed_by_training_again(name: str) -> None:
+    strategy, benchmark = composed(name, memory=1500), tiny_benchmark()
+    for experience in benchmark.train_stream:
+        strategy.train(experience)
+    with pytest.raises(ValueError, match="shared out among the 3 experiences of the stream, all of which have had"):
+        strategy.train(benchmark.train_stream[0])

@@ -16,8 +16,9 @@ import pytest
 import torch
 from parallel_run import MINIBATCH, go_on, train
 from parallel_run import __file__ as script
+from tiny_learners import tiny_benchmark, tiny_network, tiny_strategy
 
-from avalanche_snn.training import DataParallel
+from avalanche_snn.training import CompressedLatentReplayPlugin, DataParallel
 
 Outcome = dict[str, Any]
 forked = pytest.mark.skipif(torch.cuda.is_available(), reason="processes are forked, which CUDA does not survive")
@@ -126,3 +127,20 @@ def test_a_minibatch_that_cannot_be_dealt_out_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr("avalanche_snn.training.data_parallel.n_processes", lambda: 3)
     with pytest.raises(ValueError, match=r"20 samples cannot be dealt out among 3 processes: .* multiple of 3"):
         DataParallel().before_train_dataset_adaptation(SimpleNamespace(train_mb_size=MINIBATCH))
+
+
+def test_in_one_process_it_does_nothing() -> None:
+    replay = CompressedLatentReplayPlugin("hidden1", "300 B")
+    strategy, benchmark = tiny_strategy(tiny_network(), [DataParallel(), replay]), tiny_benchmark()
+    for experience in benchmark.train_stream:
+        strategy.train(experience, eval_streams=[])
+        assert strategy.train_mb_size == 8
+
+
+def test_latent_replay_in_several_processes_is_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("avalanche_snn.training.network_to_cut.n_processes", lambda: 2)
+    strategy = tiny_strategy(tiny_network(), [CompressedLatentReplayPlugin("hidden1", "300 B")])
+    with pytest.raises(ValueError, match="Latent replay learns in one process, but this is one of 2"):
+        strategy.train(tiny_benchmark().train_stream[0])

@@ -10,7 +10,7 @@ import torch
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import EvaluationPlugin
 from growing_learners import N_FEATURES, Ordinary, Watch, composed, learn
-from tiny_learners import N_EACH, C, K, tiny_benchmark
+from tiny_learners import N_EACH, C, K, tiny_benchmark, tiny_network, tiny_strategy
 from torch import nn
 from torch.nn import functional
 
@@ -184,3 +184,45 @@ def test_a_state_without_extractors_leaves_the_shape_alone_and_a_frozen_copy_sta
     frozen.load_state_dict(model.state_dict())
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
     assert frozen.eval()(torch.zeros(2, 3, C)).shape == (2, K)
+
+
+def test_an_experience_without_new_classes_leaves_what_the_second_stage_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: ExpandableClassifier) -> None:
+        raise AssertionError("drawn anew")
+
+    strategy, benchmark = composed(head_reset_epoch=1), tiny_benchmark()
+    learn(strategy, benchmark)
+    readout = strategy.model.classifier.weight.detach().clone()
+    strategy.train_epochs = 0
+    strategy.train(benchmark.train_stream[0])
+    assert torch.equal(strategy.model.classifier.weight, readout)
+    monkeypatch.setattr(ExpandableClassifier, "reset_heads", refuse)
+    strategy.train_epochs = 3
+    strategy.train(benchmark.train_stream[0])
+    assert not torch.equal(strategy.model.classifier.weight, readout)
+
+
+def test_weights_are_aligned_for_new_classes_only() -> None:
+    strategy, benchmark = composed(WA, expand=False), tiny_benchmark()
+    learn(strategy, benchmark)
+    factor = strategy.plugins[0].last_factor
+    strategy.train(benchmark.train_stream[0])
+    assert strategy.plugins[0].last_factor == factor
+
+
+def test_a_model_without_features_is_refused_before_it_is_trained() -> None:
+    exemplars, network = HerdedExemplars(6), tiny_network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(TypeError, match="RecurrentSNN has no method `features`"):
+        tiny_strategy(network, [exemplars]).train(tiny_benchmark().train_stream[0])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_module_that_finds_features_is_left_as_it_is() -> None:
+    finder = nn.Sequential(Ordinary(), nn.Dropout(0.5))
+    before = {name: tensor.clone() for name, tensor in finder.state_dict().items()}
+    tiny_strategy(tiny_network(), [HerdedExemplars(6, features=finder)]).train(tiny_benchmark().train_stream[0])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in finder.state_dict().items())
+    assert finder.training
