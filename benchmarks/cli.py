@@ -202,9 +202,10 @@ def _say_if_empty(results: Path) -> None:
     """
     if not results.is_dir():
         raise FileNotFoundError(f"There is no folder {results}: `python -m benchmarks run ... --results` makes one.")
-    of_length = [not record["settings"]["quick"] for record in all_records(results)]
-    if not any(of_length):
-        what = f"{len(of_length)} records of quick runs, which are in no table" if of_length else "no records"
+    # The first record that tables show is enough to know.
+    if all(record["settings"]["quick"] for record in all_records(results)):
+        has_any = next(results.glob("*.json"), None) is not None
+        what = "records of quick runs alone, which are in no table" if has_any else "no records"
         print(f"{results} has {what}", file=sys.stderr)
 
 

@@ -17,6 +17,7 @@ QUICK_STREAM = {"n_time_steps": 50, "n_channels": 70}
 QUICK_NETWORK = {"hidden": [64, 48, 32]}
 QUICK_SAMPLES_PER_CLASS = 36
 QUICK_TRAINING = {"first_epochs": 3, "epochs": 2}
+_OF_TRAINING = [setting.name for setting in fields(Training)]
 
 
 def make_plan(
@@ -84,9 +85,8 @@ def make_plan(
         plan_network["kernel"] = kernel
     if not 0 <= seed < 2**32:
         raise ValueError(f"A seed from 0 to 2**32 - 1 was wanted, {seed} came.")
-    in_training = [known_field.name for known_field in fields(Training)]
-    if strange := [name for name in training or {} if name not in in_training]:
-        raise ValueError(f"There is no setting {strange[0]!r} of training; there are {', '.join(in_training)}.")
+    if strange := [name for name in training or {} if name not in _OF_TRAINING]:
+        raise ValueError(f"There is no setting {strange[0]!r} of training; there are {', '.join(_OF_TRAINING)}.")
     plan_training = replace(
         chosen.training, **{**usual.training, **(QUICK_TRAINING if quick else {}), **(training or {})}
     )

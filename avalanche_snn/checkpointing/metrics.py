@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from avalanche.evaluation.metric_results import AlternativeValues
@@ -13,13 +12,12 @@ from avalanche.training.plugins import EvaluationPlugin
 
 from avalanche_snn.checkpointing.plain import ALLOWED, plain_copy
 
-_CODE = (type, FunctionType, MethodType, BuiltinFunctionType)
 _AVALANCHE = "avalanche.evaluation."
 _CLASS = "<class>"
-# What stands before the state of a value: the value itself, code or another live object (which are never stored, as
-# generators and processes are made by the script), the attributes of one of Avalanche's objects, or the items of a
+# What stands before the state of a value: the value itself, a live object (code, a process: never stored, as the script
+# makes it), the attributes of one of Avalanche's objects, or the items of a
 # container with such objects in it.
-_VALUE, _CODE_TAG, _OBJECT, _DICT, _LIST, _SET = "value", "code", "object", "dict", "list", "set"
+_VALUE, _LIVE, _OBJECT, _DICT, _LIST, _SET = "value", "code", "object", "dict", "list", "set"
 
 
 def evaluator_state(evaluator: EvaluationPlugin) -> dict[str, Any]:
@@ -49,7 +47,7 @@ def evaluator_state(evaluator: EvaluationPlugin) -> dict[str, Any]:
 def load_evaluator_state(evaluator: EvaluationPlugin, state: dict[str, Any]) -> None:
     """Put results and metrics back."""
     evaluator.all_metric_results.clear()
-    evaluator.all_metric_results.update({name: (steps, values) for name, (steps, values) in state["all"].items()})
+    evaluator.all_metric_results.update(state["all"])
     evaluator.last_metric_results = state["last"]
     for metric, metric_state in zip(evaluator.metrics, state["metrics"], strict=True):
         if _has_state(metric):
@@ -79,8 +77,6 @@ def _metric_state(metric: Any) -> Any:
 
 
 def _state(value: Any, where: str) -> tuple[str, Any]:
-    if isinstance(value, _CODE):
-        return _CODE_TAG, None
     if _is_avalanche(value):
         attributes = {name: _state(item, f"{where}.{name}") for name, item in vars(value).items()}
         return _OBJECT, {_CLASS: f"{type(value).__module__}:{type(value).__qualname__}", **attributes}
@@ -95,7 +91,9 @@ def _state(value: Any, where: str) -> tuple[str, Any]:
     try:
         return _VALUE, plain_copy(value, where)
     except TypeError:
-        return _CODE_TAG, None
+        if isinstance(value, tuple):  # what is in there could be more than live objects
+            raise
+        return _LIVE, None
 
 
 def _restore(live: Any, state: tuple[str, Any]) -> Any:

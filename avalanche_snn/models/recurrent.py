@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from avalanche_snn.models.cuttable import CuttableSequential
 from avalanche_snn.models.delays import DelayedCopies
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
+from avalanche_snn.models.seeding import drawn_from
 from avalanche_snn.neurons import AdaptiveLeaky, DelayedSynaptic, Leaky, SpikingLayer, Synaptic
 from avalanche_snn.neurons.layers import ALPHA, BETA
 
@@ -130,10 +130,7 @@ class RecurrentSNN(CuttableSequential):
         else:
             make_layers = [neuron] * len(hidden)
         children: OrderedDict[str, nn.Module] = OrderedDict()
-        with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                # Not torch.manual_seed, which seeds the generators of GPUs too.
-                torch.default_generator.manual_seed(seed)
+        with drawn_from(seed):
             for name, fan_in, width, make_layer in zip(
                 names, (n_inputs, *hidden[:-1]), hidden, make_layers, strict=True
             ):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avalanche_snn.models.seeding import drawn_from
 from avalanche_snn.neurons import LeakyMaps
 
 PRECISIONS: Mapping[str, torch.dtype | None] = MappingProxyType(
@@ -103,10 +104,7 @@ class SpikingResNet(nn.Module):
         def make_neurons() -> LeakyMaps:
             return LeakyMaps(n_time_steps, **neurons)
 
-        with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                # Not torch.manual_seed, which seeds the generators of GPUs too.
-                torch.default_generator.manual_seed(seed)
+        with drawn_from(seed):
             n_maps = _scaled(stem, width)
             self.stem = nn.Sequential(_convolution(n_channels, n_maps), nn.BatchNorm2d(n_maps))
             self.stem_neurons = make_neurons()

@@ -13,6 +13,7 @@ from torch import Tensor
 from avalanche_snn.benchmarks.whole_batches import rasters_of
 from avalanche_snn.models import INPUT
 from avalanche_snn.spikes import make_codec
+from avalanche_snn.training.beginning import begins_a_run
 from avalanche_snn.training.distillation import Teacher
 from avalanche_snn.training.er_ace import join_buffer
 from avalanche_snn.training.exemplar_memory import Candidates, ExemplarMemory
@@ -20,7 +21,7 @@ from avalanche_snn.training.frozen_front import FrozenFront
 from avalanche_snn.training.latent_view import LatentCache, seen_through_view
 from avalanche_snn.training.memory_size import parse_memory_size
 from avalanche_snn.training.network_to_cut import network_to_cut
-from avalanche_snn.training.plugin_ahead import PluginAhead, begins_a_run
+from avalanche_snn.training.plugin_ahead import PluginAhead
 from avalanche_snn.training.raw_memory import (
     first_rasters,
     fit_codec,
@@ -30,6 +31,7 @@ from avalanche_snn.training.raw_memory import (
 )
 from avalanche_snn.training.replay_plan import BALANCED, ReplayPlan
 from avalanche_snn.training.replay_settings import (
+    check_company,
     check_distillation,
     check_n_augmented,
     check_replay_share,
@@ -200,8 +202,7 @@ class CompressedLatentReplayPlugin(PluginAhead):
 
     def before_training(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Come ahead of the strategy's own code, and make its network one that can be cut."""
-        if sum(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins) > 1:
-            raise ValueError("A strategy can have one CompressedLatentReplayPlugin, but more were listed.")
+        check_company(sum(isinstance(plugin, CompressedLatentReplayPlugin) for plugin in strategy.plugins))
         strategy.model = network_to_cut(strategy.model, self.cut_after)
         # What a training that was interrupted has left.
         self._put_front_back(strategy)

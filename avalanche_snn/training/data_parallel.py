@@ -108,8 +108,9 @@ def wait_for_all() -> None:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model itself, also while `DataParallel` has wrapped it."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
+    """Return the model itself, also while it is wrapped, as `DataParallel` does."""
+    inner: nn.Module = model.module if isinstance(model, (DistributedDataParallel, nn.DataParallel)) else model
+    return inner
 
 
 def average(tensors: Iterable[Tensor | None]) -> None:

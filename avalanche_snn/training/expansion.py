@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from avalanche_snn.models.expandable import ExpandableClassifier, ExpandableOutputs
-from avalanche_snn.training.data_parallel import take_from_first
+from avalanche_snn.training.data_parallel import take_from_first, unwrapped
 from avalanche_snn.training.herded_exemplars import HerdedExemplars
 from avalanche_snn.training.second_stage import SecondStage, balanced_with
 
@@ -188,7 +188,7 @@ def expandable_of(model: nn.Module) -> ExpandableClassifier:
     Raises:
         ValueError: another model.
     """
-    inner = getattr(model, "module", model)
+    inner = unwrapped(model)
     if not isinstance(inner, ExpandableClassifier):
         raise ValueError(
             "A network that grows was wanted, an avalanche_snn.models.ExpandableClassifier, but "

@@ -98,7 +98,7 @@ class HerdedExemplars(SupervisedPlugin):
         """
         classes = strategy.experience.classes_in_this_experience
         self.quotas(sorted({*self.groups, *(int(label) for label in classes)}))
-        self._finder(strategy)
+        self._finder(unwrapped(strategy.model))
 
     def after_train_dataset_adaptation(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Join the exemplars to what the experience is trained on."""
@@ -139,7 +139,8 @@ class HerdedExemplars(SupervisedPlugin):
 
     def _features_of(self, strategy: Any, dataset: Any, positions: list[int]) -> Tensor:
         """Return the features of some samples, `[n, F]`, in evaluation mode."""
-        model, find = unwrapped(strategy.model), self._finder(strategy)
+        model = unwrapped(strategy.model)
+        find = self._finder(model)
         of_its_own = nullcontext() if self._features is None else evaluating(self._features.to(strategy.device))
         with evaluating(model), of_its_own, torch.no_grad():
             parts = [
@@ -148,9 +149,8 @@ class HerdedExemplars(SupervisedPlugin):
             ]
         return torch.cat(parts)
 
-    def _finder(self, strategy: Any) -> Callable[[Tensor], Tensor]:
+    def _finder(self, model: nn.Module) -> Callable[[Tensor], Tensor]:
         """Return what finds features."""
-        model = unwrapped(strategy.model)
         find: Callable[[Tensor], Tensor] | None = self._features or getattr(model, "features", None)
         if find is None:
             raise TypeError(

@@ -9,7 +9,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.nn import functional
 
-from avalanche_snn.training.plugin_ahead import begins_a_run
+from avalanche_snn.training.beginning import begins_a_run
 
 
 class SeenClassesCrossEntropy(SupervisedPlugin):

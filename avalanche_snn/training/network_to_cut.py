@@ -7,7 +7,6 @@ from collections import OrderedDict
 from torch import nn
 
 from avalanche_snn.models import INPUT, CuttableSequential
-from avalanche_snn.training.data_parallel import n_processes
 
 
 def network_to_cut(model: nn.Module, after: str) -> nn.Module:
@@ -19,10 +18,8 @@ def network_to_cut(model: nn.Module, after: str) -> nn.Module:
 
     Raises:
         TypeError: another kind of network.
-        ValueError: a layer that is named "input", if that is where to cut; or several processes.
+        ValueError: a layer that is named "input", if that is where to cut.
     """
-    if n_processes() > 1:
-        raise ValueError(f"Latent replay learns in one process, but this is one of {n_processes()}.")
     if after == INPUT:
         if INPUT in dict(model.named_children()):
             raise ValueError(

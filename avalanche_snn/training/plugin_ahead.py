@@ -10,11 +10,6 @@ from avalanche.core import SupervisedPlugin
 _AHEAD = ("_before_training_exp", "_before_training_epoch", "_before_training_iteration", "_after_training_exp")
 
 
-def begins_a_run(strategy: Any) -> bool:
-    """Return whether a strategy that was never trained is about to train the first experience of a stream."""
-    return not strategy.clock.train_exp_counter and not getattr(strategy.experience, "current_experience", 0)
-
-
 class PluginAhead(SupervisedPlugin):
     """A plugin with methods of these names that stand in the place of the strategy's, for the duration of `train`.
 

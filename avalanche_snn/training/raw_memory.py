@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -57,21 +58,20 @@ def first_rasters(dataset: Any) -> Tensor:
 
 
 def rasters_of_largest_latents(dataset: Any, front: Callable[[Tensor], Tensor], device: torch.device) -> Tensor:
-    """Return a few rasters `[B, T, C]`, among them the one of whose latents one is the largest of all.
+    """Return the raster `[1, T, C]` of whose latents one is the largest of all.
 
     Args:
         dataset: of at least one sample.
         front: rasters to latents.
         device: where `front` wants its rasters.
     """
-    most, chosen = -1.0, first_rasters(dataset)
-    for start in range(0, len(dataset), _CHUNK):
+
+    def found_from(start: int) -> tuple[float, Tensor]:
         rasters = rasters_of(dataset, range(start, min(start + _CHUNK, len(dataset))))
-        by_sample = front(rasters.to(device)).flatten(1).amax(dim=1)
-        largest = int(by_sample.argmax())
-        if by_sample[largest] > most:
-            most, chosen = float(by_sample[largest]), rasters[largest : largest + 1]
-    return chosen
+        largest, place = front(rasters.to(device)).flatten(1).amax(dim=1).max(dim=0)
+        return float(largest), rasters[int(place)].unsqueeze(0)
+
+    return max(map(found_from, range(0, len(dataset), _CHUNK)), key=itemgetter(0))[1]
 
 
 def labels_of(dataset: Any) -> tuple[list[int], list[int]]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import math
 
+from avalanche_snn.training.data_parallel import n_processes
 from avalanche_snn.training.replay_plan import BALANCED
+
+
+def check_company(n_plugins: int) -> None:
+    """Raise ValueError for more than one plugin of latent replay in a strategy, or more than one process."""
+    if n_plugins > 1:
+        raise ValueError("A strategy can have one CompressedLatentReplayPlugin, but more were listed.")
+    if n_processes() > 1:
+        raise ValueError(f"Latent replay learns in one process, but this is one of {n_processes()}.")
 
 
 def check_replay_share(replay_share: float | str) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from avalanche.benchmarks import NCScenario
-from avalanche.distributed.distributed_helper import DistributedHelper
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import EvaluationPlugin
 from tqdm import tqdm
@@ -26,6 +25,7 @@ from avalanche_snn.models import ExpandableClassifier, SpikingResNet
 from avalanche_snn.models.residual import PRECISIONS
 from avalanche_snn.neurons import LeakyMaps
 from avalanche_snn.training import ALADE, WA, DataParallel, LearningRateSchedule
+from avalanche_snn.training.data_parallel import is_first_process
 from avalanche_snn.training.stateless_plugin import StatelessPlugin
 from benchmarks.files import write_json
 from benchmarks.images.configurations import METHODS, ImageConfiguration
@@ -124,7 +124,7 @@ def run_images(
     identifier = f"{name}-{method}-order{class_order}-seed{seed}"
     path = results / f"{identifier}.json"
     checkpoint = checkpoints / f"{identifier}.checkpoint"
-    is_first = DistributedHelper.rank == 0
+    is_first = is_first_process()
     if path.exists():
         if is_first:
             checkpoint.unlink(missing_ok=True)

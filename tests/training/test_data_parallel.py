@@ -140,7 +140,7 @@ def test_in_one_process_it_does_nothing() -> None:
 def test_latent_replay_in_several_processes_is_refused_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("avalanche_snn.training.network_to_cut.n_processes", lambda: 2)
+    monkeypatch.setattr("avalanche_snn.training.replay_settings.n_processes", lambda: 2)
     strategy = tiny_strategy(tiny_network(), [CompressedLatentReplayPlugin("hidden1", "300 B")])
     with pytest.raises(ValueError, match="Latent replay learns in one process, but this is one of 2"):
         strategy.train(tiny_benchmark().train_stream[0])
