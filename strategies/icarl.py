@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from avalanche.core import SupervisedPlugin
+from avalanche.training.losses import ICaRLLossPlugin
 from avalanche.training.supervised import ICaRL
 from avalanche.training.supervised.icarl import _ICaRLPlugin
 from numpy.typing import NDArray
@@ -41,7 +42,8 @@ class _Budget(SupervisedPlugin):
     """Keeps Avalanche's exemplars within a budget in bytes, packed between experiences.
 
     Avalanche stores rasters as the network takes them, a byte or more a cell. Classes that have not come have a mean of
-    0 there, to which every sample is nearer than to a class that it hardly resembles; they are put out of reach.
+    0 there, to which every sample is nearer than to a class that it hardly resembles; they are put out of reach. And
+    its old network goes on in training mode, with dropout and changing batch statistics: here its features hold still.
     """
 
     def __init__(self, memory: str | int) -> None:
@@ -62,6 +64,12 @@ class _Budget(SupervisedPlugin):
         # Avalanche is to choose more than fit, in an order that tells which of them to keep.
         icarl.memory_size = sys.maxsize if budget is None else budget // self._smallest
         icarl.x_memory = [rasters.unpacked() for rasters in self.packed]
+
+    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Put the features of the old network into evaluation mode; its readout is the one of training."""
+        for plugin in strategy.plugins:
+            if isinstance(plugin, ICaRLLossPlugin) and plugin.old_model is not None:
+                plugin.old_model.feature_extractor.eval()
 
     def after_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Keep as many exemplars of each class as fit, the first that herding chose, and pack them.

@@ -15,6 +15,18 @@ from torch.optim import Optimizer
 GRID = {"strength": (1.0, 3.0, 10.0), "temperature": (1.0, 2.0, 4.0)}
 
 
+class _StillTeacher(LwFPlugin):
+    """Avalanche's plugin with its teacher in evaluation mode.
+
+    Avalanche copies the network as it trains: with dropout, and with batch statistics that go on changing.
+    """
+
+    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
+        """Set the mode of the network before."""
+        if self.lwf.prev_model is not None:
+            self.lwf.prev_model.eval()
+
+
 def build(
     model: nn.Module,
     optimizer: Optimizer,
@@ -35,5 +47,5 @@ def build(
         template: options of Avalanche's template: train_mb_size, train_epochs, evaluator, device, ...
     """
     # The teacher is a copy of the network as it is after an experience, whoever trained it.
-    distillation = LwFPlugin(strength, temperature)
+    distillation = _StillTeacher(strength, temperature)
     return Naive(model=model, optimizer=optimizer, plugins=[distillation, *plugins], **template)
