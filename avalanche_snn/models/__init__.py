@@ -3,6 +3,7 @@
 from avalanche_snn.models.cuttable import INPUT, CuttableSequential
 from avalanche_snn.models.cutting import cut
 from avalanche_snn.models.delays import DelayedCopies
+from avalanche_snn.models.dropout import SpikeDropout
 from avalanche_snn.models.expandable import ExpandableClassifier, ExpandableOutputs
 from avalanche_snn.models.named import MODELS, NamedModel, make_model, model_settings
 from avalanche_snn.models.pooling import TimePooling
@@ -22,6 +23,7 @@ __all__ = [
     "LeakyReadout",
     "NamedModel",
     "RecurrentSNN",
+    "SpikeDropout",
     "SpikeRates",
     "SpikingResNet",
     "Stage",

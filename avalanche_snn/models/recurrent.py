@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from avalanche_snn.models.cuttable import CuttableSequential
 from avalanche_snn.models.delays import DelayedCopies
+from avalanche_snn.models.dropout import SpikeDropout
 from avalanche_snn.models.pooling import TimePooling
 from avalanche_snn.models.readouts import LeakyReadout
 from avalanche_snn.models.seeding import drawn_from
@@ -140,7 +141,7 @@ class RecurrentSNN(CuttableSequential):
                 if name in pooling:
                     children[f"{name}_pooling"] = TimePooling.from_spec(pooling[name])
                 if dropout:
-                    children[f"{name}_dropout"] = nn.Dropout(dropout)
+                    children[f"{name}_dropout"] = SpikeDropout(dropout, kernel=kernel)
             children["readout"] = LeakyReadout(hidden[-1], n_classes, readout, alpha=alpha, beta=beta, kernel=kernel)
         super().__init__(children)
         self.save_memory = save_memory

@@ -21,8 +21,8 @@ def add_speed(commands: Commands) -> None:
         "speed",
         help="measure speed and memory beside other libraries",
         description="Measure our kernels beside snnTorch, norse and SpikingJelly (pip install -e '.[bench]'), write "
-        "the record after each section, print its tables and draw its figures: about 12 minutes on two cores, which "
-        "should have nothing else to do.",
+        "the record after each section, print its tables and draw its figures: a quarter to half an hour on two "
+        "cores, which should have nothing else to do.",
     )
     speed.add_argument("--quick", action="store_true", help="two minutes: a part of it, with fewer rounds")
     speed.add_argument(

@@ -7,9 +7,11 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
 
 from avalanche_snn.benchmarks import SHDClassIncremental
 from avalanche_snn.datasets import SHD
+from avalanche_snn.models import SpikeDropout
 from avalanche_snn.neurons import available_kernels
 from benchmarks.speed.contestants import Network
 from benchmarks.speed.loading import time_incremental_epoch, time_loading
@@ -19,6 +21,8 @@ from benchmarks.speed.workloads import WORKLOADS, minibatch
 _NEURON = "delayed_synaptic"
 _N_ROUNDS = 7
 _N_MINIBATCHES = 30
+_DROPOUT, _SPIKING = 0.1, 0.05
+_DROPPED = (128, 100, 256)  # spikes [B, T, H]
 
 
 def measure_pipeline() -> dict[str, Any]:
@@ -28,7 +32,8 @@ def measure_pipeline() -> dict[str, Any]:
         Medians: `loading_ms` of a minibatch through the strategy's own loader, `sample_by_sample_ms` of the same as
         Avalanche loads any other data set, `step_ms` of a training step, `cached_epoch_ms`, `recomputed_epoch_ms` and
         `with_gradients_epoch_ms` of an incremental epoch (see `EpochTimes`), `opening_s` of both files of SHD with
-        their `n_opened` samples; and the `kernel`.
+        their `n_opened` samples; `dropout_ms` of a layer's spikes both ways, and `torch_dropout_ms` by torch's own; and
+        the `kernel`.
 
     Raises:
         FileNotFoundError: no SHD here.
@@ -50,6 +55,7 @@ def measure_pipeline() -> dict[str, Any]:
         n_rounds=_N_ROUNDS,
         optimizer=lambda parameters: torch.optim.Adamax(parameters, lr=0.0),
     )
+    dropout, torch_dropout = _dropping()
     return {
         "kernel": next(name for name, reason in available_kernels().items() if reason is None),
         "loading_ms": 1000 * loading.whole_batches,
@@ -60,7 +66,25 @@ def measure_pipeline() -> dict[str, Any]:
         "with_gradients_epoch_ms": 1000 * epochs.with_gradients,
         "opening_s": opening,
         "n_opened": n_opened,
+        "dropout_ms": 1000 * dropout,
+        "torch_dropout_ms": 1000 * torch_dropout,
     }
+
+
+def _dropping() -> tuple[float, float]:
+    """Seconds that dropout of a minibatch of spikes takes both ways, ours and torch's, in turn."""
+    generator = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(_DROPPED, generator=generator) < _SPIKING).float().requires_grad_()
+    gradient = torch.ones_like(spikes)
+    layers = SpikeDropout(_DROPOUT), nn.Dropout(_DROPOUT)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_N_MINIBATCHES + 1):
+        for layer, times in zip(layers, seconds, strict=True):
+            spikes.grad = None
+            started = time.perf_counter()
+            layer(spikes).backward(gradient)
+            times.append(time.perf_counter() - started)
+    return median(seconds[0][1:]), median(seconds[1][1:])
 
 
 def _opening() -> tuple[float, int]:

@@ -126,11 +126,13 @@ def test_what_lies_around_a_step() -> None:
     found = {
         "kernel": "cpp", "loading_ms": 4.0, "sample_by_sample_ms": 24.0, "step_ms": 76.0, "cached_epoch_ms": 50.0,
         "recomputed_epoch_ms": 310.0, "with_gradients_epoch_ms": 620.0, "opening_s": 0.231, "n_opened": 10_420,
+        "dropout_ms": 8.04, "torch_dropout_ms": 40.2,
     }  # fmt: skip
     table = speed_tables(record_of(pipeline=found))
     assert "| 5.0 % (4.0 of 80 ms; sample by sample 24.0 ms) |" in table
     assert "| 6.2 (50 instead of 310 ms) |" in table
     assert "| opening SHD again, all 10,420 samples | 0.23 s |" in table
+    assert "| 5.0 (8.0 instead of 40.2 ms) |" in table
 
 
 def test_tables_go_between_the_markers() -> None:

@@ -41,6 +41,9 @@ from avalanche_snn.evaluation import spike_metrics
 from avalanche_snn.training import CompressedLatentReplayPlugin
 from benchmarks.catalogue import find_strategy, strategy_names
 
+#: One that only trains, penalties, replays, teachers, exemplars of its own, one that grows: the slow tier has all.
+OF_EACH_KIND = {"naive", "ewc", "replay", "der_plus_plus", "gdumb", "lwf", "gem", "icarl", "alade"}
+
 
 class StoppedError(Exception):
     """Stands for the death of a process."""
@@ -90,7 +93,13 @@ def left_alone(name: str, **options: Any) -> Any:
     return strategy
 
 
-@pytest.mark.parametrize("name", sorted({*strategy_names()} - {"joint", "streaming_lda"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in OF_EACH_KIND else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted({*strategy_names()} - {"joint", "streaming_lda"})
+    ],
+)
 def test_an_epoch_of_one_experience_and_the_beginning_of_the_next(name: str, tmp_path: Path) -> None:
     """Two deaths, the second one in what was gone on with; every strategy but the two of the tests below."""
     returning = name not in ONLY_NEW_CLASSES

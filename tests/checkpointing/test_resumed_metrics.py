@@ -24,7 +24,7 @@ SAME_EACH_TIME: dict[str, Callable[[], Any]] = {
 }
 OF_THE_MACHINE: dict[str, Callable[[], Any]] = {
     "processor": lambda: of_avalanche.cpu_usage_metrics(epoch=True, experience=True),
-    "memory": lambda: of_avalanche.ram_usage_metrics(epoch=True, experience=True),
+    "memory": lambda: of_avalanche.ram_usage_metrics(every=0.02, epoch=True, experience=True),
     "scores": of_avalanche.mean_scores_metrics,
     "labels": lambda: of_avalanche.labels_repartition_metrics(on_train=True, on_eval=True),
     "images": lambda: of_avalanche.images_samples_metrics(n_cols=2, n_rows=2, group=True, on_train=True),

@@ -276,9 +276,8 @@ def test_training_reduces_the_loss() -> None:
 
 
 def test_normalisation_and_dropout_stand_where_they_are_said_to() -> None:
-    model = RecurrentSNN(
-        30, (24, 16), 4, neuron="adaptive", batch_norm=True, dropout=0.5, time_pooling={"hidden1": "any/5"}, seed=0
-    )
+    options = {"threshold": 0.2, "time_pooling": {"hidden1": "any/5"}}
+    model = RecurrentSNN(30, (24, 16), 4, neuron="adaptive", batch_norm=True, dropout=0.5, seed=0, **options)
     assert [name for name, _ in model.named_children()] == [
         "hidden1", "hidden1_pooling", "hidden1_dropout", "hidden2", "hidden2_dropout", "readout",
     ]  # fmt: skip

@@ -21,6 +21,15 @@ from avalanche_snn.neurons.kernels import KERNELS
 from avalanche_snn.neurons.kernels.triton_kernel import TritonKernel
 from avalanche_snn.neurons.surrogates import SURROGATES
 
+#: With and without recurrent weights, each reset and each program at least once.
+IN_SHORT = [
+    ("delayed_synaptic", True, "zero"),
+    ("synaptic", False, "subtract"),
+    ("leaky", True, "none"),
+    ("adaptive", True, "subtract"),
+    ("adaptive", False, "zero"),
+]
+
 IMPORTED_BY_THE_LIBRARY = [name for name in sys.modules if name.startswith("avalanche_snn.neurons.kernels.triton_")]
 
 assert os.environ.get("TRITON_INTERPRET") == "1", "set TRITON_INTERPRET=1"
@@ -58,7 +67,10 @@ def test_the_programs_are_imported_on_first_use_only() -> None:
     assert IMPORTED_BY_THE_LIBRARY == ["avalanche_snn.neurons.kernels.triton_kernel"]
 
 
-@pytest.mark.parametrize(("neuron", "recurrent", "reset"), CELLS)
+@pytest.mark.parametrize(
+    ("neuron", "recurrent", "reset"),
+    [cell if cell in IN_SHORT else pytest.param(*cell, marks=pytest.mark.slow) for cell in CELLS],
+)
 def test_spikes_equal_the_reference_and_gradients_autograd(neuron: str, recurrent: bool, reset: str) -> None:
     reference, fast = pair("triton", neuron, recurrent, reset)
     inputs = dense(8, n_samples=3 if recurrent else 1)  # of three, the second program on the way back has one
@@ -68,6 +80,7 @@ def test_spikes_equal_the_reference_and_gradients_autograd(neuron: str, recurren
     assert_same(gradients(fast, inputs), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", ["leaky", "delayed_synaptic", "adaptive"])
 @pytest.mark.parametrize("n_steps", [1, 3, 4])
 def test_sequences_as_short_as_the_loop(neuron: str, n_steps: int) -> None:
@@ -122,6 +135,7 @@ def test_float32_feed_forward_spikes_equal_the_reference_bit_by_bit(neuron: str)
         torch.testing.assert_close(gradient, expected[1][name], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", ["delayed_synaptic", "adaptive"])
 def test_without_gradients_the_spikes_are_the_same(neuron: str) -> None:
     _, layer = pair("triton", neuron)
@@ -134,6 +148,7 @@ def test_without_gradients_the_spikes_are_the_same(neuron: str) -> None:
     assert not frozen.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("neuron", "trained"),
     [("delayed_synaptic", name) for name in ("bias", "recurrent_weight")]
@@ -151,6 +166,7 @@ def test_a_partly_frozen_layer_has_the_gradients_that_remain(neuron: str, traine
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", ["delayed_synaptic", "adaptive"])
 def test_input_is_left_alone_and_its_memory_order_does_not_matter(neuron: str) -> None:
     _, layer = pair("triton", neuron)
@@ -161,6 +177,7 @@ def test_input_is_left_alone_and_its_memory_order_does_not_matter(neuron: str) -
     assert_same(gradients(layer, batch_first.transpose(0, 1).contiguous().transpose(0, 1)), (spikes, found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", ["delayed_synaptic", "adaptive"])
 def test_one_graph_can_be_walked_back_twice(neuron: str) -> None:
     _, layer = pair("triton", neuron)

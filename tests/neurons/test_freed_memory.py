@@ -40,6 +40,7 @@ def test_freed_memory_is_used_again() -> None:
     assert n_pages < 1000  # of 60 000
 
 
+@pytest.mark.slow
 def test_what_the_user_says_of_memory_management_stands() -> None:
     kept, _ = kept_and_new_pages(MALLOC_ARENA_MAX="2")
     assert not kept

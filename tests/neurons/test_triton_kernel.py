@@ -24,7 +24,8 @@ needs_cuda = pytest.mark.skipif(
 )
 
 
-def test_equals_the_reference_in_the_interpreter() -> None:
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_equals_the_reference_in_the_interpreter(which: str) -> None:
     triton = pytest.importorskip("triton", minversion="3.4")
     version = tuple(int(part) for part in triton.__version__.split(".")[:2])
     if version < (3, 7) and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
@@ -32,7 +33,7 @@ def test_equals_the_reference_in_the_interpreter() -> None:
     # The interpreter is chosen when Triton is imported, for the whole process: hence another one.
     cases = Path(__file__).with_name("interpreted_triton.py")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", str(cases)],
+        [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-m", which, str(cases)],
         env=os.environ | {"TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

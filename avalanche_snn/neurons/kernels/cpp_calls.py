@@ -19,6 +19,7 @@ KINDS = {torch.float32: "f32", torch.float64: "f64", torch.uint8: "u8"}
 #: Events are numbered in 16 bits.
 LARGEST_INDEX = 2**16
 _MAX_DENSITY = 0.4
+_PROBABILITIES = 2**16  # of dropout
 _LINE_BYTES = 64
 
 
@@ -249,6 +250,25 @@ def integrate_backward(
         grad_currents.data_ptr(), torch.get_num_threads(),
     )  # fmt: skip
     return grad_currents
+
+
+def drop(x: Tensor, seed: int, p: float) -> Tensor:
+    """Set elements to 0 with probability p, which seed and place tell, and scale the others by 1 / (1 - p).
+
+    The probability is a multiple of 2^-16, the nearest one that is not all or nothing.
+    """
+    out = torch.empty_like(x)
+    n_below = min(max(round(p * _PROBABILITIES), 1), _PROBABILITIES - 1)
+    _function("drop", x.dtype)(
+        seed,
+        n_below,
+        _PROBABILITIES / (_PROBABILITIES - n_below),
+        x.numel(),
+        x.data_ptr(),
+        out.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return out
 
 
 def _function(name: str, dtype: torch.dtype) -> Any:

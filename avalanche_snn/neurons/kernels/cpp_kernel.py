@@ -80,6 +80,12 @@ class CppKernel(BaseKernel):
             return spikes
         return MapsDynamics(parameters).forward(currents.contiguous(), keep_membranes=False)[0]
 
+    def drop(self, x: Tensor, p: float) -> Tensor:
+        """Drop elements out; which ones is drawn again on the way back instead of being kept."""
+        seed = int(torch.empty((), dtype=torch.int64).random_())
+        dropped: Tensor = _Dropout.apply(x.contiguous(), seed, p)
+        return dropped
+
 
 def _events_of(x: Tensor, weight: Tensor) -> Events | None:
     if x.shape[2] > calls.LARGEST_INDEX:
@@ -242,3 +248,17 @@ class _Integration(torch.autograd.Function):
     def backward(ctx: Any, grad_logits: Tensor) -> tuple[Tensor, None, None, None]:
         (when,) = ctx.saved_tensors
         return calls.integrate_backward(grad_logits.contiguous(), when, *ctx.constants), None, None, None
+
+
+class _Dropout(torch.autograd.Function):
+    """An input of any shape to itself, with some elements set to 0; keeps nothing but the seed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, seed: int, p: float) -> Tensor:
+        ctx.seed, ctx.p = seed, p
+        return calls.drop(x, seed, p)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return calls.drop(grad.contiguous(), ctx.seed, ctx.p), None, None

@@ -66,6 +66,7 @@ class MapsArguments(ctypes.Structure):
 
 
 _P, _I64, _I32, _F64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
+_U64, _U32 = ctypes.c_uint64, ctypes.c_uint32
 _Signatures = dict[str, tuple[list[Any], Any]]  # argument types and result type
 _OF_EVENTS: _Signatures = {"list_events": ([_P, _I64, _I64, _P, _P, _I64, _P, ctypes.POINTER(_I32), _I32], _I64)}
 _OF_LAYERS: _Signatures = {
@@ -74,6 +75,7 @@ _OF_LAYERS: _Signatures = {
     "project_backward": ([_P, _P, _P, _I64, _I64, _I64, _P, _P, _I32], None),
     "integrate": ([_P, _I64, _I64, _I64, _F64, _F64, _I32, _P, _P, _I32], None),
     "integrate_backward": ([_P, _I64, _I64, _I64, _F64, _F64, _I32, _P, _P, _I32], None),
+    "drop": ([_U64, _U32, _F64, _I64, _P, _P, _I32], None),
     "run_fixed": ([ctypes.POINTER(FixedArguments), _P, _P], None),
     "run_fixed_backward": ([ctypes.POINTER(FixedArguments), _P, _P, _P, _P], None),
     "run_maps": ([ctypes.POINTER(MapsArguments), _P, _P, _P], None),

@@ -23,6 +23,7 @@ struct Operations {
   void (*integrate_backward)(const Readout<S>&, const S*, const int32_t*, S*);
   void (*forward_maps)(const Maps<S>&, int64_t, int64_t, const S*, S*, S*);
   void (*backward_maps)(const Maps<S>&, int64_t, int64_t, const S*, const S*, S*);
+  void (*drop)(uint64_t, int64_t, uint32_t, S, const S*, int64_t, S*);
 };
 
 namespace plain {
@@ -326,6 +327,17 @@ void run_maps_backward(const Maps<S>& maps, const S* membranes, const S* grad_sp
     backward(maps, from, std::min(MAPS_BLOCK, maps.n_all - from), membranes, grad_spikes, grad_currents);
 }
 
+template <typename S>
+void drop_all(uint64_t seed, uint32_t threshold, S scale, int64_t n, const S* x, S* out, int n_threads) {
+  const auto drop = operations<S>().drop;
+  constexpr int64_t SIZE = plain::DROP_BLOCK;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int64_t block = 0; block < (n + SIZE - 1) / SIZE; ++block) {
+    const int64_t from = block * SIZE;
+    drop(seed, block, threshold, scale, x + from, std::min(SIZE, n - from), out + from);
+  }
+}
+
 }  // namespace
 
 // ---- what Python calls; the structures are mirrored in cpp_library.py ----
@@ -470,6 +482,10 @@ Maps<S> maps_of(const MapsArguments& given) {
                                         const int32_t* when, S* grad_currents, int32_t n_threads) {            \
     const Readout<S> readout{n_steps, n_classes, S(alpha), S(beta), takes_mean != 0};                          \
     integrate_all_backward(readout, n_samples, grad_logits, when, grad_currents, n_threads);                   \
+  }                                                                                                            \
+  EXPORT void drop_##name(uint64_t seed, uint32_t threshold, double scale, int64_t n, const S* x, S* out,      \
+                          int32_t n_threads) {                                                                 \
+    drop_all(seed, threshold, S(scale), n, x, out, n_threads);                                                 \
   }
 
 EXPORT_EVENTS(u8, uint8_t)
