@@ -67,6 +67,7 @@ _ROWS = (
         _Row(strategy.replace("_", " "), strategy)
         for strategy in ("distilled_latent_replay", "wa", "icarl", "der_plus_plus", "gdumb", "joint")
     ),
+    _Row("wa without its alignment", "wa", {"alignment": False}),
 )
 
 

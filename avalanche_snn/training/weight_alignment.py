@@ -26,7 +26,9 @@ class WeightAlignment(SupervisedPlugin):
     classes the loss is m / (n + m) times the strategy's and n / (n + m) times the cross-entropy of the softmax of old
     classes, logits divided by the temperature, against that of the network before. At the end the readout's rows of new
     classes are multiplied by the mean norm of old rows over the mean norm of new ones. (Their restriction to weights
-    above 0 is left out, as in most comparisons.)
+    above 0 is left out, as in most comparisons.) That supposes that new rows have become the longer ones, as with SGD
+    and weight decay they do; where old rows grow on, as with Adam without decay, the factor is above 1 and new classes
+    gain what they should lose: look at `last_factor`.
 
     Args:
         temperature: of the distillation, above 0.

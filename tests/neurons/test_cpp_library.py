@@ -80,6 +80,35 @@ def test_every_instruction_set_equals_the_reference(instruction_set: str, neuron
         library.use_set(library.best_set())
 
 
+@runs
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit", [1.0, 1 / 0.9, 0.3])
+def test_events_have_the_unit_that_dropout_left_them(dtype: torch.dtype, unit: float) -> None:
+    torch.manual_seed(0)
+    counts = torch.poisson(torch.full((5, 7, 40), 0.3, dtype=dtype))
+    counts[0, 0, 0], counts[1, 2, 3] = 3, 255
+    scaled = counts * unit
+    events = cpp_calls.list_events(scaled)
+    assert events is not None
+    assert events.unit == pytest.approx(unit)
+    assert events.held is not None
+    assert events.held.tolist() == counts[counts > 0].tolist()
+    weight, grads = torch.randn(3, 40, dtype=dtype), torch.randn(5, 7, 3, dtype=dtype)
+    torch.testing.assert_close(cpp_calls.project(events, scaled.shape, weight, None), scaled @ weight.T)
+    wanted = grads.flatten(0, 1).T @ scaled.flatten(0, 1)
+    torch.testing.assert_close(cpp_calls.project_backward(events, grads, weight), wanted)
+
+
+@runs
+def test_what_is_no_multiple_of_one_number_has_no_events() -> None:
+    sparse = torch.zeros(4, 5, 30)
+    sparse[:, :, 0] = 0.5
+    assert cpp_calls.list_events(sparse) is not None
+    for odd in (0.8, -0.5, 200.0, float("nan"), float("inf")):
+        sparse[3, 4, 29] = odd
+        assert cpp_calls.list_events(sparse) is None, odd
+
+
 def test_kernels_are_listed_the_fastest_first_with_the_reasons_of_those_that_do_not_run() -> None:
     assert list(available_kernels()) == ["triton", "cpp", "torch", "reference"]
     found = available_kernels("cuda")

@@ -28,13 +28,15 @@ class Events(NamedTuple):
 
     Attributes:
         channels: uint16 `[E]`, where they are.
-        held: uint8 `[E]`, what they hold; None where all hold 1.
+        held: uint8 `[E]`, how many units they hold; None where all hold one.
         starts: int64 `[R + 1]`, where each row begins.
+        unit: of what is held: 1, or another number where dropout scaled the spikes.
     """
 
     channels: Tensor
     held: Tensor | None
     starts: Tensor
+    unit: float = 1.0
 
     @property
     def pointers(self) -> tuple[int, int | None, int, int]:
@@ -43,28 +45,29 @@ class Events(NamedTuple):
 
 
 def list_events(x: Tensor) -> Events | None:
-    """List the events of `[B, T, C]`; None where there are too many, or values that are no counts up to 255."""
+    """List the events of `[B, T, C]`; None where there are too many, or values that are not 0..255 times one number."""
     x = x.contiguous()
     n_rows, n_cells = x.shape[0] * x.shape[1], x.shape[2]
     room = int(_MAX_DENSITY * x.numel()) + _LINE_BYTES
     channels, held = torch.empty(room, dtype=torch.uint16), torch.empty(room, dtype=torch.uint8)
     starts = torch.empty(n_rows + 1, dtype=torch.int64)
-    more_than_one = ctypes.c_int32()
+    more_than_one, unit = ctypes.c_int32(), ctypes.c_double()
     n_events = _function("list_events", x.dtype)(
         x.data_ptr(), n_rows, n_cells, channels.data_ptr(), held.data_ptr(), room, starts.data_ptr(),
-        ctypes.byref(more_than_one), torch.get_num_threads(),
+        ctypes.byref(more_than_one), ctypes.byref(unit), torch.get_num_threads(),
     )  # fmt: skip
     if n_events < 0:
         return None
     # Copies of just what there is: the room was for the worst case.
-    return Events(channels[:n_events].clone(), held[:n_events].clone() if more_than_one.value else None, starts)
+    held_by_each = held[:n_events].clone() if more_than_one.value else None
+    return Events(channels[:n_events].clone(), held_by_each, starts, unit.value)
 
 
 def project(events: Events, in_shape: torch.Size, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Events of an input `[B, T, C]`, weight `[H, C]` and bias `[H]` to currents `[B, T, H]`."""
     n_neurons = weight.shape[0]
     currents = weight.new_empty((*in_shape[:2], n_neurons))
-    table = _padded(weight.T)
+    table = _padded(weight.T, events.unit)
     _function("project", weight.dtype)(
         *events.pointers, n_neurons, table.data_ptr(), _address(bias), currents.data_ptr(), torch.get_num_threads()
     )
@@ -78,7 +81,8 @@ def project_backward(events: Events, grad_currents: Tensor, weight: Tensor) -> T
     _function("project_backward", weight.dtype)(
         *events.pointers, n_cells, n_neurons, grad_currents.data_ptr(), table.data_ptr(), torch.get_num_threads()
     )
-    return table[:, :n_neurons].T.contiguous()
+    gradient = table[:, :n_neurons].T
+    return gradient.contiguous() if events.unit == 1 else gradient * events.unit
 
 
 def product(a: Tensor, weight: Tensor) -> Tensor:
@@ -315,10 +319,10 @@ def _padded_zeros(n_rows: int, n_columns: int, like: Tensor) -> Tensor:
     return like.new_zeros((n_rows, -(-n_columns // per_line) * per_line))
 
 
-def _padded(matrix: Tensor) -> Tensor:
-    """A copy of a matrix whose rows are padded with zeros to whole cache lines."""
+def _padded(matrix: Tensor, factor: float = 1.0) -> Tensor:
+    """A copy of a matrix, times a factor, whose rows are padded with zeros to whole cache lines."""
     padded = _padded_zeros(matrix.shape[0], matrix.shape[1], matrix)
-    padded[:, : matrix.shape[1]] = matrix
+    padded[:, : matrix.shape[1]] = matrix if factor == 1 else matrix * factor
     return padded
 
 

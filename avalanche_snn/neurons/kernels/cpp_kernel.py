@@ -127,22 +127,23 @@ class _Projection(torch.autograd.Function):
         channels: Tensor,
         held: Tensor | None,
         starts: Tensor,
+        unit: float,
         weight: Tensor,
         bias: Tensor | None,
     ) -> Tensor:
-        ctx.in_shape, ctx.in_dtype = x.shape, x.dtype
+        ctx.in_shape, ctx.in_dtype, ctx.unit = x.shape, x.dtype, unit
         ctx.save_for_backward(channels, held, starts, weight)
-        return calls.project(Events(channels, held, starts), x.shape, weight, _contiguous(bias))
+        return calls.project(Events(channels, held, starts, unit), x.shape, weight, _contiguous(bias))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_currents: Tensor) -> tuple[Tensor | None, ...]:
         channels, held, starts, weight = ctx.saved_tensors
-        wants = ctx.needs_input_grad[0], *ctx.needs_input_grad[4:6]
+        wants = ctx.needs_input_grad[0], *ctx.needs_input_grad[5:7]
         grad_x, grad_weight, grad_bias = _project_backward(
-            ctx, Events(channels, held, starts), grad_currents.contiguous(), weight, wants
+            ctx, Events(channels, held, starts, ctx.unit), grad_currents.contiguous(), weight, wants
         )
-        return grad_x, None, None, None, grad_weight, grad_bias
+        return grad_x, None, None, None, None, grad_weight, grad_bias
 
 
 def _project_backward(
@@ -166,6 +167,7 @@ class _RecomputedLayer(torch.autograd.Function):
         channels: Tensor,
         held: Tensor | None,
         starts: Tensor,
+        unit: float,
         weight: Tensor,
         bias: Tensor | None,
         recurrent_weight: Tensor | None,
@@ -173,24 +175,24 @@ class _RecomputedLayer(torch.autograd.Function):
         *per_neuron: Tensor,
     ) -> Tensor:
         numbers, bias = [tensor.contiguous() for tensor in per_neuron], _contiguous(bias)
-        ctx.in_shape, ctx.in_dtype, ctx.dynamics = x.shape, x.dtype, dynamics
+        ctx.in_shape, ctx.in_dtype, ctx.unit, ctx.dynamics = x.shape, x.dtype, unit, dynamics
         ctx.save_for_backward(channels, held, starts, weight, bias, recurrent_weight, *numbers)
-        currents = calls.project(Events(channels, held, starts), x.shape, weight, bias)
+        currents = calls.project(Events(channels, held, starts, unit), x.shape, weight, bias)
         return dynamics.forward(currents, recurrent_weight, numbers)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor) -> tuple[Tensor | None, ...]:
         channels, held, starts, weight, bias, recurrent_weight, *per_neuron = ctx.saved_tensors
-        events = Events(channels, held, starts)
+        events = Events(channels, held, starts, ctx.unit)
         membranes = calls.project(events, ctx.in_shape, weight, bias)
         ctx.dynamics.forward(membranes, recurrent_weight, per_neuron)
         grad_currents, grad_recurrent, grads = ctx.dynamics.backward(
-            membranes, recurrent_weight, per_neuron, grad_spikes.contiguous(), ctx.needs_input_grad[6]
+            membranes, recurrent_weight, per_neuron, grad_spikes.contiguous(), ctx.needs_input_grad[7]
         )
-        wants = ctx.needs_input_grad[0], *ctx.needs_input_grad[4:6]
+        wants = ctx.needs_input_grad[0], *ctx.needs_input_grad[5:7]
         grad_x, grad_weight, grad_bias = _project_backward(ctx, events, grad_currents, weight, wants)
-        return grad_x, None, None, None, grad_weight, grad_bias, grad_recurrent, None, *grads
+        return grad_x, None, None, None, None, grad_weight, grad_bias, grad_recurrent, None, *grads
 
 
 class _Run(torch.autograd.Function):

@@ -68,7 +68,12 @@ class MapsArguments(ctypes.Structure):
 _P, _I64, _I32, _F64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
 _U64, _U32 = ctypes.c_uint64, ctypes.c_uint32
 _Signatures = dict[str, tuple[list[Any], Any]]  # argument types and result type
-_OF_EVENTS: _Signatures = {"list_events": ([_P, _I64, _I64, _P, _P, _I64, _P, ctypes.POINTER(_I32), _I32], _I64)}
+_OF_EVENTS: _Signatures = {
+    "list_events": (
+        [_P, _I64, _I64, _P, _P, _I64, _P, ctypes.POINTER(_I32), ctypes.POINTER(_F64), _I32],
+        _I64,
+    )
+}
 _OF_LAYERS: _Signatures = {
     "project": ([_P, _P, _P, _I64, _I64, _P, _P, _P, _I32], None),
     "product": ([_P, _I64, _I64, _I64, _P, _P, _P, _I32], None),

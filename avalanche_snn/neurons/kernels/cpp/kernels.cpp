@@ -121,10 +121,25 @@ struct Rows {
   }
 };
 
-// Returns how many events there are, or -1 as list_events does; `counted` is whether any cell holds more than 1.
+// What the cells seem to hold multiples of: 1, or the least that some of them hold where not all are counts, as behind
+// a dropout.
 template <typename X>
-int64_t list_all_events(const X* x, int64_t n_rows, int64_t n_cells, uint16_t* index, uint8_t* count, int64_t room,
-                        int64_t* starts, int32_t* counted, int n_threads) {
+X unit_of(const X* x, int64_t n) {
+  X least = X(0);
+  bool counts = true;
+  for (int64_t i = 0, n_seen = 0; i < n && n_seen < 256; ++i) {
+    if (x[i] == X(0)) continue;
+    if (!(x[i] > X(0))) return X(1);
+    counts &= x[i] < X(256) && X(uint8_t(x[i])) == x[i];
+    least = n_seen++ == 0 ? x[i] : std::min(least, x[i]);
+  }
+  return counts ? X(1) : least;
+}
+
+// Returns how many events there are, or -1 as list_events does; `counted` is whether any cell holds more than a unit.
+template <typename X>
+int64_t list_all_events(const X* x, int64_t n_rows, int64_t n_cells, X unit, uint16_t* index, uint8_t* count,
+                        int64_t room, int64_t* starts, int32_t* counted, int n_threads) {
   const int64_t n_parts = std::max<int64_t>(1, std::min<int64_t>(n_threads, n_rows));
   std::vector<int64_t> totals(n_parts, 0);
   std::vector<char> more(n_parts, 0);
@@ -137,7 +152,7 @@ int64_t list_all_events(const X* x, int64_t n_rows, int64_t n_cells, uint16_t* i
     for (int64_t row = n_rows * part / n_parts; row < n_rows * (part + 1) / n_parts && n >= 0; ++row) {
       starts[row] = n;
       const int64_t found =
-          plain::list_events(x + row * n_cells, n_cells, index + offset + n, count + offset + n, space - n, any);
+          plain::list_events(x + row * n_cells, n_cells, unit, index + offset + n, count + offset + n, space - n, any);
       n = found < 0 ? -1 : n + found;
     }
     totals[part] = n;
@@ -148,7 +163,7 @@ int64_t list_all_events(const X* x, int64_t n_rows, int64_t n_cells, uint16_t* i
   for (int64_t part = 0; part < n_parts; ++part) {
     if (totals[part] < 0) {
       // One part may be denser than all together: how many threads there are must not decide what becomes of them.
-      return n_parts == 1 ? -1 : list_all_events(x, n_rows, n_cells, index, count, room, starts, counted, 1);
+      return n_parts == 1 ? -1 : list_all_events(x, n_rows, n_cells, unit, index, count, room, starts, counted, 1);
     }
     std::memmove(index + n, index + room * part / n_parts, totals[part] * sizeof(uint16_t));
     std::memmove(count + n, count + room * part / n_parts, totals[part] * sizeof(uint8_t));
@@ -421,8 +436,11 @@ Maps<S> maps_of(const MapsArguments& given) {
 
 #define EXPORT_EVENTS(name, X)                                                                                 \
   EXPORT int64_t list_events_##name(const X* x, int64_t n_rows, int64_t n_cells, uint16_t* index, uint8_t* count, \
-                                    int64_t room, int64_t* starts, int32_t* counted, int32_t n_threads) {      \
-    return list_all_events(x, n_rows, n_cells, index, count, room, starts, counted, n_threads);                \
+                                    int64_t room, int64_t* starts, int32_t* counted, double* unit,             \
+                                    int32_t n_threads) {                                                       \
+    const X found = unit_of(x, n_rows * n_cells);                                                              \
+    *unit = double(found);                                                                                     \
+    return list_all_events(x, n_rows, n_cells, found, index, count, room, starts, counted, n_threads);         \
   }
 
 #define EXPORT_LAYERS(name, S)                                                                                 \
