@@ -110,6 +110,12 @@ def why_not(strategy: str, benchmark: str) -> str | None:
     return None if reason is None else str(reason)
 
 
+def predicts_seen(strategy: str) -> bool:
+    """Return whether a strategy can tell no class that has not come, by itself or since there is none."""
+    file = find_strategy(strategy)
+    return bool(getattr(file, "PREDICTS_SEEN_CLASSES", False) or getattr(file, "LEARNS_JOINTLY", False))
+
+
 def takes_seed(strategy: str) -> bool:
     """Return whether a strategy draws random numbers of its own."""
     return "seed" in _parameters_of(find_strategy(strategy).build)

@@ -63,11 +63,11 @@ def _ladder() -> Iterable[_Row]:
 
 _ROWS = (
     *_ladder(),
+    _Row("wa without its alignment", "wa", {"alignment": False}),
     *(
         _Row(strategy.replace("_", " "), strategy)
-        for strategy in ("distilled_latent_replay", "wa", "icarl", "der_plus_plus", "gdumb", "joint")
+        for strategy in ("wa", "icarl", "distilled_latent_replay", "der_plus_plus", "gdumb", "joint")
     ),
-    _Row("wa without its alignment", "wa", {"alignment": False}),
 )
 
 

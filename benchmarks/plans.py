@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from avalanche_snn.training import format_memory_size, parse_memory_size
-from benchmarks.catalogue import find_benchmark, options_of, parse_option
+from benchmarks.catalogue import find_benchmark, options_of, parse_option, predicts_seen
 from benchmarks.choices import CHOSEN, chosen_options
 from benchmarks.configurations import find_configuration
 from benchmarks.settings import RunPlan, Training
@@ -90,6 +90,8 @@ def make_plan(
     plan_training = replace(
         chosen.training, **{**usual.training, **(QUICK_TRAINING if quick else {}), **(training or {})}
     )
+    if predicts_seen(strategy):
+        plan_training = replace(plan_training, predict="all")
     return RunPlan(
         benchmark,
         strategy,

@@ -16,6 +16,7 @@ from avalanche_snn.training import (
     LearningRateSchedule,
     SameClassBlending,
     SeenClassesCrossEntropy,
+    SeenClassesPrediction,
     SparseSpikes,
 )
 from benchmarks.settings import Settings, Training
@@ -96,6 +97,8 @@ def make_plugins(training: Training, *, first_is_trained: bool = True, always_fi
         plugins.append(SparseSpikes(training.sparse_spikes, n_experiences=None if always_first else 1))
     if _BLEND in training.augmentation:
         plugins.append(SameClassBlending(training.augmentation[_BLEND]))
+    if training.predict == "seen":
+        plugins.append(SeenClassesPrediction())
     return plugins
 
 

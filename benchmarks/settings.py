@@ -50,6 +50,7 @@ class Training:
         augmentation: random changes of training rasters, name -> extent: channel_shift (channels), time_stretch
             (share), time_shift (steps), event_drop (share), blend (share of the samples, with others of their class).
         sparse_spikes: layer -> weight of its spikes in the loss, on the first experience.
+        predict: which classes a sample may be taken for: those "seen" so far, or "all".
     """
 
     first_epochs: int = 40
@@ -66,6 +67,7 @@ class Training:
     label_smoothing: float = 0.0
     augmentation: Mapping[str, float] = field(default_factory=dict)
     sparse_spikes: Mapping[str, float] = field(default_factory=dict)
+    predict: Literal["seen", "all"] = "all"
 
     def __post_init__(self) -> None:
         for name in ("first_epochs", "epochs", "minibatch"):
@@ -93,7 +95,7 @@ class Training:
     @property
     def of_first(self) -> Settings:
         """What decides how the network looks after the first experience."""
-        elsewhere = (*_IN_ALL_RECORDS, "schedule", "first_minibatch")
+        elsewhere = (*_IN_ALL_RECORDS, "schedule", "first_minibatch", "predict")
         return {
             "epochs": self.first_epochs,
             "learning_rate": self.first_learning_rate,

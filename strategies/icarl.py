@@ -23,6 +23,7 @@ from strategies._packed_rasters import PackedRasters
 
 # Its loss is a sigmoid for each class: a network that was trained with another is not its beginning.
 TRAINS_FIRST_EXPERIENCE = True
+PREDICTS_SEEN_CLASSES = True
 CANNOT_RUN = {
     "sample_incremental": "'NIScenario' object has no attribute 'n_classes_per_exp': Avalanche's iCaRL gathers "
     "exemplars of the classes that an experience adds, and experiences of new speakers add none."

@@ -14,6 +14,7 @@ from strategies._herded import HerdedInBytes, growing
 
 # Its readout is another.
 TRAINS_FIRST_EXPERIENCE = True
+PREDICTS_SEEN_CLASSES = True
 
 
 def build(

@@ -13,6 +13,7 @@ from avalanche_snn.training.losses import SeenClassesCrossEntropy
 from avalanche_snn.training.memory_size import BudgetTooSmallError, format_memory_size, parse_memory_size
 from avalanche_snn.training.same_class_blending import SameClassBlending
 from avalanche_snn.training.second_stage import SecondStage
+from avalanche_snn.training.seen_classes_prediction import SeenClassesPrediction
 from avalanche_snn.training.sparse_spikes import SparseSpikes
 from avalanche_snn.training.weight_alignment import WA, WeightAlignment
 
@@ -32,6 +33,7 @@ __all__ = [
     "SameClassBlending",
     "SecondStage",
     "SeenClassesCrossEntropy",
+    "SeenClassesPrediction",
     "SparseSpikes",
     "WeightAlignment",
     "format_memory_size",

@@ -63,4 +63,4 @@ def test_what_was_not_run_is_named_and_other_runs_are_left_out() -> None:
     assert ten == "**10 experiences of 2 classes**: not run."
     assert five.splitlines()[4] == "| gdumb | 83.3 | 60.0 | not run |  | 4,000,000 | 1 |"
     assert five.splitlines()[-1].startswith("Not run: replay of herded exemplars, expansion, auxiliary loss, + second")
-    assert five.splitlines()[-1].endswith("icarl, der plus plus, joint.")
+    assert five.splitlines()[-1].endswith("icarl, distilled latent replay, der plus plus, joint.")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import avalanche_snn
-from avalanche_snn.training import SameClassBlending
+from avalanche_snn.training import SameClassBlending, SeenClassesPrediction
 from benchmarks.plans import make_plan
 from benchmarks.pretraining import key_of
 from benchmarks.recipes import make_augmentation, make_plugins
@@ -41,12 +41,31 @@ def test_networks_that_were_trained_before_are_found():
 
 
 @pytest.mark.parametrize(
+    ("strategy", "predict", "n_plugins"),
+    [
+        ("distilled_latent_replay", "seen", 1),
+        ("gdumb", "seen", 1),
+        ("alade", "all", 0),
+        ("icarl", "all", 0),
+        ("joint", "all", 0),
+    ],
+)
+def test_networks_that_grow_are_compared_with_none_that_tell_what_has_not_come(strategy, predict, n_plugins):
+    training = make_plan("split_classes", strategy, configuration="growing").training
+    assert training.predict == predict
+    assert training.settings.get("predict", "all") == predict
+    assert sum(isinstance(plugin, SeenClassesPrediction) for plugin in make_plugins(training)) == n_plugins
+    assert make_plan("split_classes", strategy).training.predict == "all"
+
+
+@pytest.mark.parametrize(
     ("training", "same"),
     [
         ({"first_minibatch": 64}, True),
         ({"minibatch": 32, "first_minibatch": 64}, True),
         ({"schedule": "cosine"}, True),
         ({"epochs": 3, "learning_rate": 1.0}, True),
+        ({"predict": "seen"}, True),
         ({"first_minibatch": 32}, False),
         ({"first_schedule": "cosine"}, False),
         ({"optimizer": "adam"}, False),
