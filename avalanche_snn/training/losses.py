@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.nn import functional
 
-from avalanche_snn.training.beginning import begins_a_run
+from avalanche_snn.training.seen_classes import SeenClasses
 
 
-class SeenClassesCrossEntropy(SupervisedPlugin):
+class SeenClassesCrossEntropy(SeenClasses):
     """Cross-entropy over the classes that have been in the training data so far.
 
     Plain cross-entropy pushes the logits of classes that have not come yet down, sample after sample. A readout that
@@ -38,26 +35,6 @@ class SeenClassesCrossEntropy(SupervisedPlugin):
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be a share from 0 to 1, but {label_smoothing!r} came.")
         self.label_smoothing = float(label_smoothing)
-        self._seen: set[int] = set()
-
-    @property
-    def classes(self) -> list[int]:
-        """The classes seen so far, in ascending order."""
-        return sorted(self._seen)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the classes seen so far."""
-        return {"classes": self.classes}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the classes that another loss has seen."""
-        self._seen = set(state["classes"])
-
-    def before_training_exp(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
-        """Take in the classes of the data that are about to be trained on; those of another run are forgotten."""
-        if begins_a_run(strategy):
-            self._seen.clear()
-        self._seen.update(int(label) for label in strategy.adapted_dataset.targets)
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss; before any experience was trained, all classes count."""
