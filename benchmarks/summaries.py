@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.catalogue import find_benchmark, find_strategy, options_of
+from benchmarks.catalogue import find_benchmark, find_strategy, options_of, predicts_seen
 from benchmarks.configurations import find_configuration
 from benchmarks.records import Record
 from benchmarks.settings import Settings, Training
@@ -136,7 +136,9 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: s
         usual_training = {**asdict(usual.training), **configuration.training}
         # Records leave out what is as it always was, which need not be usual under a configuration.
         training = {**asdict(Training()), **settings["training"]}
-        parts += _unusual(training, usual_training, but=("first_epochs", "epochs"))
+        # A strategy that can tell nothing else is in nothing unlike the others.
+        as_usual = ("predict",) if predicts_seen(strategy) else ()
+        parts += _unusual(training, usual_training, but=("first_epochs", "epochs", *as_usual))
         # Of the stream only what the benchmark itself sets; the split is said elsewhere.
         parts += _unusual({k: v for k, v in settings["stream"].items() if k in usual.stream}, usual.stream)
     name = strategy.replace("_", " ")

@@ -15,6 +15,7 @@ from benchmarks.pretraining import key_of
 from benchmarks.recipes import make_augmentation, make_plugins
 from benchmarks.runner import run
 from benchmarks.settings import Training, digest_of
+from benchmarks.summaries import describe_strategy
 
 
 def test_a_record_of_the_first_days_has_its_name_still():
@@ -55,7 +56,10 @@ def test_networks_that_grow_are_compared_with_none_that_tell_what_has_not_come(s
     assert training.predict == predict
     assert training.settings.get("predict", "all") == predict
     assert sum(isinstance(plugin, SeenClassesPrediction) for plugin in make_plugins(training)) == n_plugins
-    assert make_plan("split_classes", strategy).training.predict == "all"
+    plan = make_plan("split_classes", strategy)
+    assert plan.training.predict == "all"
+    growing = make_plan("split_classes", strategy, configuration="growing")
+    assert "predict" not in describe_strategy(strategy, growing.settings, "split_classes")
 
 
 @pytest.mark.parametrize(
