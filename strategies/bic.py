@@ -72,9 +72,9 @@ class _BiasCorrection(BiCPlugin):
             new.setdefault(int(label), []).append(position)
         held_out = {label: Costs.of_samples(buffer.buffer) for label, buffer in self.val_buffer.items()}
         for label, positions in new.items():
-            # However large the budget is, most samples are there to be trained on.
-            most = max(1, int(self.val_percentage * len(positions)))
             if label not in held_out:
+                # However large the budget is, most samples are there to be trained on.
+                most = max(1, int(self.val_percentage * len(positions)))
                 held_out[label] = Costs.of_samples(dataset.subset(positions[:most]))
         firsts = [costs.of_first(1) for costs in held_out.values()]
         self._largest = max(self._largest, int(bytes_of_some(dataset).max()), *firsts)

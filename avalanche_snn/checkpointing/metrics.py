@@ -15,8 +15,7 @@ from avalanche_snn.checkpointing.plain import ALLOWED, plain_copy
 _AVALANCHE = "avalanche.evaluation."
 _CLASS = "<class>"
 # What stands before the state of a value: the value itself, a live object (code, a process: never stored, as the script
-# makes it), the attributes of one of Avalanche's objects, or the items of a
-# container with such objects in it.
+# makes it), the attributes of one of Avalanche's objects, or the items of a container with such objects in it.
 _VALUE, _LIVE, _OBJECT, _DICT, _LIST, _SET = "value", "code", "object", "dict", "list", "set"
 
 

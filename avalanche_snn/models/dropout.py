@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from avalanche_snn.neurons.kernels import AUTO, KERNELS, check_kernel_name
+from avalanche_snn.neurons.kernels import AUTO, check_kernel_name
+from avalanche_snn.neurons.kernels.cpp_kernel import CppKernel
+
+_COMPILED = CppKernel()
 
 
 class SpikeDropout(nn.Dropout):
     """`torch.nn.Dropout`, on the CPU at a fraction of its time and without a mask that is kept for the way back.
 
-    There the compiled kernel draws for each element whether it stays from one seed and the element's place (Philox
-    4x32, Salmon et al. 2011), the same on the way back. The seed comes from torch's generator: `torch.manual_seed`
-    settles it, and with it the result, for any number of threads. Everywhere else, in half precision, and with
-    another kernel it is torch's own, which draws other elements.
+    There the compiled kernel draws for each element whether it stays from one seed and the element's place
+    (xoshiro128++, Blackman & Vigna 2021), the same on the way back. The seed comes from torch's generator:
+    `torch.manual_seed` settles it, and with it the result, for any number of threads. Everywhere else, in half
+    precision, and with another kernel it is torch's own, which draws other elements.
 
     Args:
         p: probability of an element to be set to 0, 0..1; the others are multiplied by 1 / (1 - p).
@@ -30,14 +33,13 @@ class SpikeDropout(nn.Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop elements of a tensor of any shape out, in training mode."""
-        compiled = KERNELS["cpp"]
         if (
             self.training
             and 0 < self.p < 1
-            and self.kernel in (AUTO, compiled.name)
-            and compiled.why_not(x.device, x.dtype) is None
+            and self.kernel in (AUTO, _COMPILED.name)
+            and _COMPILED.why_not(x.device, x.dtype) is None
         ):
-            return compiled.drop(x, self.p)
+            return _COMPILED.drop(x, self.p)
         return super().forward(x)
 
     def extra_repr(self) -> str:

@@ -40,8 +40,7 @@ class SeenClassesCrossEntropy(SeenClasses):
         """Return the mean loss; before any experience was trained, all classes count."""
         if not self._seen:
             return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        unseen = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
-        unseen[self.classes] = False
+        unseen = self._unseen(logits)
         # Classes that are only evaluated have no place in the mask, or their loss would be infinite.
         unseen[labels] = False
         seen = logits.masked_fill(unseen, -torch.inf)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from avalanche.core import SupervisedPlugin
+from torch import Tensor
 
 from avalanche_snn.training.beginning import begins_a_run
 
@@ -37,3 +39,9 @@ class SeenClasses(SupervisedPlugin):
         if begins_a_run(strategy):
             self._seen.clear()
         self._seen.update(int(label) for label in strategy.adapted_dataset.targets)
+
+    def _unseen(self, logits: Tensor) -> Tensor:
+        """Return which of the classes of logits `[B, K]` have not come, bool `[K]`."""
+        unseen = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
+        unseen[self.classes] = False
+        return unseen

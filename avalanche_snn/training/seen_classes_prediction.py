@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from avalanche_snn.models.expandable import UNSEEN
 from avalanche_snn.training.seen_classes import SeenClasses
 
@@ -24,9 +22,5 @@ class SeenClassesPrediction(SeenClasses):
 
     def after_eval_forward(self, strategy: Any, *args: Any, **kwargs: Any) -> None:
         """Put classes that have not come out of reach; before any training, all classes are within."""
-        if not self._seen:
-            return
-        logits = strategy.mb_output
-        unseen = torch.ones(logits.shape[1], dtype=torch.bool, device=logits.device)
-        unseen[self.classes] = False
-        strategy.mb_output = logits.masked_fill(unseen, UNSEEN)
+        if self._seen:
+            strategy.mb_output = strategy.mb_output.masked_fill(self._unseen(strategy.mb_output), UNSEEN)

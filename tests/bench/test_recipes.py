@@ -52,13 +52,12 @@ def test_networks_that_were_trained_before_are_found():
     ],
 )
 def test_networks_that_grow_are_compared_with_none_that_tell_what_has_not_come(strategy, predict, n_plugins):
-    training = make_plan("split_classes", strategy, configuration="growing").training
+    growing = make_plan("split_classes", strategy, configuration="growing")
+    training = growing.training
     assert training.predict == predict
     assert training.settings.get("predict", "all") == predict
     assert sum(isinstance(plugin, SeenClassesPrediction) for plugin in make_plugins(training)) == n_plugins
-    plan = make_plan("split_classes", strategy)
-    assert plan.training.predict == "all"
-    growing = make_plan("split_classes", strategy, configuration="growing")
+    assert make_plan("split_classes", strategy).training.predict == "all"
     assert "predict" not in describe_strategy(strategy, growing.settings, "split_classes")
 
 

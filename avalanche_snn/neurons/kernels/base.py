@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from avalanche_snn.neurons.adaptive import AdaptiveParameters
@@ -121,10 +120,6 @@ class BaseKernel(ABC):
     def integrate(self, currents: Tensor, alpha: float, beta: float, reduce: str) -> Tensor:
         """Currents `[B, T, K]` of leaky integrators to their "max" or "mean" over time, `[B, K]`; see `integration`."""
         return integrate(currents, alpha, beta, reduce)
-
-    def drop(self, x: Tensor, p: float) -> Tensor:
-        """Set elements to 0 with probability p, 0 < p < 1, and scale the others by 1 / (1 - p)."""
-        return functional.dropout(x, p)
 
     def layer(
         self,

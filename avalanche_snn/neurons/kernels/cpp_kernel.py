@@ -81,7 +81,10 @@ class CppKernel(BaseKernel):
         return MapsDynamics(parameters).forward(currents.contiguous(), keep_membranes=False)[0]
 
     def drop(self, x: Tensor, p: float) -> Tensor:
-        """Drop elements out; which ones is drawn again on the way back instead of being kept."""
+        """Set elements to 0 with probability p, 0 < p < 1, and scale the others by 1 / (1 - p).
+
+        Which ones is drawn again on the way back instead of being kept.
+        """
         seed = int(torch.empty((), dtype=torch.int64).random_())
         dropped: Tensor = _Dropout.apply(x.contiguous(), seed, p)
         return dropped
