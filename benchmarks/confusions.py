@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import style
-from benchmarks.catalogue import find_benchmark
 from benchmarks.summaries import Summary
 
 _MOMENTS = {"first": "after experience 0", "last": "after the last experience"}
@@ -42,9 +41,7 @@ def plot_confusions(summaries: Sequence[Summary], path: Path) -> Path:
             axes.set_yticks(range(0, len(shares), 5))
             axes.tick_params(labelsize=8)
     drawn.colorbar(image, ax=all_axes, label="share of the class (%)", shrink=0.8)
-    first = summaries[0]
-    title = f"{find_benchmark(first.benchmark).title} - {first.data_name}, {first.split} split"
-    drawn.suptitle(title, fontsize=11, x=0.01, ha="left")
+    drawn.suptitle(summaries[0].title, fontsize=11, x=0.01, ha="left")
     return style.save(drawn, path)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import style
-from benchmarks.catalogue import find_benchmark
 from benchmarks.summaries import Summary
 
 _COLUMNS = 4
@@ -48,11 +47,5 @@ def plot_matrices(summaries: Sequence[Summary], path: Path) -> Path:
         axes.set_xlabel("test experience", fontsize=9)
     if image is not None:
         drawn.colorbar(image, ax=all_axes, label="accuracy (%)", shrink=0.8)
-    first = summaries[0]
-    drawn.suptitle(
-        f"{find_benchmark(first.benchmark).title} - {first.data_name}, {first.split} split",
-        fontsize=11,
-        x=0.01,
-        ha="left",
-    )
+    drawn.suptitle(summaries[0].title, fontsize=11, x=0.01, ha="left")
     return style.save(drawn, path)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import style
-from benchmarks.catalogue import find_benchmark
 from benchmarks.confusions import plot_confusions, with_confusion
 from benchmarks.fronts import plot_fronts
 from benchmarks.matrices import plot_matrices
@@ -36,12 +35,12 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
     # A configuration looks the same in every figure, and the best have colours of their own.
     looks = {label: style.look(number) for number, label in enumerate(best_first(all_summaries))}
     paths = plot_fronts(all_summaries, looks, folder)
-    # Summaries come sorted by exactly these four.
-    groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs))
-    for (benchmark, data_name, split, epochs), members in groups:
+    # Summaries come sorted by exactly these five.
+    groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.stream, s.epochs))
+    for (benchmark, data_name, split, stream, epochs), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
         length = "" if epochs == usual_epochs(benchmark) else f"-{epochs[0]}+{epochs[1]}-epochs"
-        name = f"{benchmark}-{data_name}-{split}{length}"
+        name = f"{benchmark}-{data_name}-{split}{_in_a_file_name(stream)}{length}"
         paths.append(_plot_curves(summaries, looks, folder / f"{name}.png"))
         grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]
         if grown:
@@ -50,6 +49,10 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         if confused:
             paths.append(plot_confusions(confused, folder / f"{name}-confusion.png"))
     return paths
+
+
+def _in_a_file_name(stream: str) -> str:
+    return "-" + stream.replace(", ", "-").replace("=", "-") if stream else ""
 
 
 def _n_experiences(summary: Summary) -> int:
@@ -75,7 +78,6 @@ def _plot_curves(summaries: Sequence[Summary], looks: Mapping[str, style.Look], 
         )
     axes.set_xticks(range(max(map(_n_experiences, shown))))
     axes.set_ylim(0, 100)
-    title = f"{find_benchmark(first.benchmark).title} - {first.data_name}, {first.split} split"
-    style.label(axes, "experience trained last", "accuracy on experiences seen so far (%)", title)
+    style.label(axes, "experience trained last", "accuracy on experiences seen so far (%)", first.title)
     drawn.legend(loc="outside lower center", ncols=1, fontsize=8, frameon=False)
     return style.save(drawn, path)

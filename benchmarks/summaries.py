@@ -38,6 +38,17 @@ class Summary:
         return epochs_of(self.records[0]["settings"])
 
     @property
+    def stream(self) -> str:
+        """What of the stream is not as usual, see `unusual_stream`."""
+        record = self.records[0]
+        return unusual_stream(record["settings"], self.benchmark, record["data"])
+
+    @property
+    def title(self) -> str:
+        """Benchmark, data set and split, for people."""
+        return f"{title_of(self.benchmark, self.stream)} - {self.data_name}, {self.split} split"
+
+    @property
     def keeps_memory(self) -> bool:
         """Whether bytes between experiences mean anything: joint training has only one."""
         return not getattr(find_strategy(self.strategy), "LEARNS_JOINTLY", False)
@@ -81,7 +92,7 @@ def summarise(records: Iterable[Record]) -> list[Summary]:
     for (benchmark, data_name, split, strategy, _), members in groups.items():
         members.sort(key=lambda record: record["seed"])
         summaries.append(Summary(benchmark, strategy, data_name, split, label_of(members[0]), tuple(members)))
-    return sorted(summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.epochs, s.final_accuracy))
+    return sorted(summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.stream, s.epochs, s.final_accuracy))
 
 
 def best_first(summaries: Iterable[Summary]) -> list[str]:
@@ -102,6 +113,21 @@ def usual_epochs(benchmark: str, configuration: str | None = None) -> tuple[int,
     """Return the epochs that a benchmark has by default, or under a configuration."""
     training = replace(find_benchmark(benchmark).training, **find_configuration(configuration).training)
     return training.first_epochs, training.epochs
+
+
+def unusual_stream(settings: Settings, benchmark: str, data: str = "shd") -> str:
+    """Say what of a stream is not as its benchmark has it, like "n_experiences=5": what is measured on another stream.
+
+    Nothing where all is as usual, and on generated data, where nothing is usual. The split is said elsewhere.
+    """
+    usual = find_benchmark(benchmark).stream if data == "shd" else {}
+    return ", ".join(_unusual({k: v for k, v in settings["stream"].items() if k in usual}, usual))
+
+
+def title_of(benchmark: str, stream: str) -> str:
+    """Return the title of a benchmark whose stream is as usual ("") or is not (as `unusual_stream` says)."""
+    title = find_benchmark(benchmark).title
+    return f"{title.partition(',')[0]}, {stream}" if stream else title
 
 
 def label_of(record: Record) -> str:
@@ -139,8 +165,8 @@ def describe_strategy(strategy: str, settings: Settings, benchmark: str, data: s
         # A strategy that can tell nothing else is in nothing unlike the others.
         as_usual = ("predict",) if predicts_seen(strategy) else ()
         parts += _unusual(training, usual_training, but=("first_epochs", "epochs", *as_usual))
-        # Of the stream only what the benchmark itself sets; the split is said elsewhere.
-        parts += _unusual({k: v for k, v in settings["stream"].items() if k in usual.stream}, usual.stream)
+    if stream := unusual_stream(settings, benchmark, data):
+        parts.append(stream)
     name = strategy.replace("_", " ")
     return f"{name} ({', '.join(parts)})" if parts else name
 

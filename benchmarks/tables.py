@@ -12,7 +12,7 @@ from benchmarks.catalogue import benchmark_names, find_benchmark
 from benchmarks.records import Record
 from benchmarks.refusals import Refusal
 from benchmarks.settings import RunPlan
-from benchmarks.summaries import Summary, describe_strategy, epochs_of, summarise
+from benchmarks.summaries import Summary, describe_strategy, epochs_of, summarise, title_of, unusual_stream
 
 _HEAD = (
     "| strategy | final accuracy (%) | average incremental (%) | forgetting (points) | on experience 0 (%) "
@@ -29,11 +29,12 @@ class _Place:
     benchmark: str
     data_name: str
     split: str
+    stream: str
     epochs: tuple[int, int]
 
 
 def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (), plans: Sequence[RunPlan] = ()) -> str:
-    """Return one table for each benchmark, data set, split and length of training, in Markdown.
+    """Return one table for each benchmark, data set, split, stream and length of training, in Markdown.
 
     Below the runs that were carried out stand those that were not: as "n/a" where the memory was too small, with the
     least that works, as "not run" what sweeps plan and time did not allow, and by name what cannot run at all.
@@ -45,18 +46,20 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
     """
     summaries: dict[_Place, list[Summary]] = defaultdict(list)
     for summary in summarise(records):
-        place = _Place(summary.benchmark, summary.data_name, summary.split, summary.epochs)
+        place = _Place(summary.benchmark, summary.data_name, summary.split, summary.stream, summary.epochs)
         summaries[place].append(summary)
     refused: dict[_Place, list[Refusal]] = defaultdict(list)
     for refusal in refusals:
-        place = _Place(refusal.benchmark, refusal.data_name, refusal.split, epochs_of(refusal.settings))
+        stream = unusual_stream(refusal.settings, refusal.benchmark)
+        place = _Place(refusal.benchmark, refusal.data_name, refusal.split, stream, epochs_of(refusal.settings))
         refused[place].append(refusal)
     planned: dict[_Place, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
     data_names = {record["data"]: record["data_name"] for record in records}
     for plan in plans:
         if not plan.quick and plan.evaluate_on == "test":
             data_name = data_names.get(plan.data, plan.data)
-            place = _Place(plan.benchmark, data_name, plan.stream["split"], epochs_of(plan.settings))
+            stream = unusual_stream(plan.settings, plan.benchmark, plan.data)
+            place = _Place(plan.benchmark, data_name, plan.stream["split"], stream, epochs_of(plan.settings))
             planned[place][describe_strategy(plan.strategy, plan.settings, plan.benchmark, plan.data)].add(plan.seed)
     places = sorted(place for place in {*summaries, *planned} if place.benchmark in benchmark_names())
     return "\n\n".join(_table(place, summaries[place], refused[place], planned[place]) for place in places)
@@ -68,7 +71,12 @@ def _table(
     benchmark = find_benchmark(place.benchmark)
     first, later = place.epochs
     epochs = f"{first} epochs on experience 0 and {later} on each later one"
-    lines = [f"**{benchmark.title}** - {place.data_name}, {place.split} split, {epochs}", "", _HEAD, _RULE]
+    lines = [
+        f"**{title_of(place.benchmark, place.stream)}** - {place.data_name}, {place.split} split, {epochs}",
+        "",
+        _HEAD,
+        _RULE,
+    ]
     lines += [_row(summary, planned.get(summary.label, set())) for summary in summaries]
     labels = {id(r): describe_strategy(r.strategy, r.settings, r.benchmark) for r in refused}
     too_small = {labels[id(r)]: r.least_bytes for r in refused if r.least_bytes}
@@ -76,7 +84,7 @@ def _table(
     cannot = {r.strategy: r.reason for r in refused if not r.least_bytes}
     not_run = set(planned) - {summary.label for summary in summaries} - set(labels.values())
     lines += [_short_row(label, "not run", f" 0 of {len(planned[label])}") for label in sorted(not_run)]
-    if place.data_name == "SHD" and place.split == "merged":
+    if place.data_name == "SHD" and place.split == "merged" and not place.stream:
         for figure in benchmark.published:
             mark = " †" if figure.contaminated else ""
             lines.append(_short_row(f"*published: {figure.what}* ({figure.source})", f"*{figure.accuracy}*{mark}"))

@@ -62,6 +62,17 @@ def test_long_streams_have_a_figure_of_their_accuracy_matrices(tmp_path: Path) -
     assert width > height > 600, "four in a row, five in two rows"
 
 
+def test_another_stream_has_figures_of_its_own(tmp_path: Path) -> None:
+    usual = record_of()
+    settings = {**usual["settings"], "stream": {"n_pretrain_classes": 15}}
+    paths = plots.plot_records([usual, {**usual, "settings": settings}], tmp_path)
+    assert [path.name for path in paths] == [
+        "bytes-SHD-merged.png",
+        "class_incremental-SHD-merged.png",
+        "class_incremental-SHD-merged-n_pretrain_classes-15.png",
+    ]
+
+
 def test_confusion_is_drawn_of_the_best_and_the_worst_that_have_it(tmp_path: Path) -> None:
     known = {"confusion": {"first": [[9, 1], [10, 0]], "last": [[1, 9], [0, 10]]}}
     records = [record_of("replay", final=0.9), record_of("naive", final=0.1, **known)]

@@ -165,6 +165,23 @@ def test_splits_and_data_never_share_a_table() -> None:
     assert table.count("published") == 2, "only beside SHD on the split of the publication"
 
 
+def test_another_stream_has_a_table_of_its_own() -> None:
+    usual = make_plan("split_classes", "gdumb").settings
+    of_five = {**usual, "stream": {**usual["stream"], "n_experiences": 5}}
+    records = [
+        {**record_of("gdumb", final=final), "benchmark": "split_classes", "settings": settings}
+        for final, settings in ((0.7, usual), (0.6, of_five))
+    ]
+    plans = [make_plan("split_classes", "joint", stream={"n_experiences": 5})]
+    ten, five = tables.markdown_tables(records, plans=plans).split("\n\n**Split, ")
+    assert ten.startswith("**Split, 10 x 2 classes** - SHD, merged split, 40 epochs")
+    assert "| gdumb (1600 kB) | 70.0 |" in ten
+    assert "n_experiences" not in ten
+    assert five.startswith("n_experiences=5** - SHD, merged split, 40 epochs")
+    assert "| gdumb (1600 kB, n_experiences=5) | 60.0 |" in five
+    assert "| joint (n_experiences=5) | not run |" in five
+
+
 def test_the_overview_worked_out_by_hand() -> None:
     def of(benchmark: str, strategy: str, final: float, seed: int = 0, **changes: Any) -> dict[str, Any]:
         n_experiences = 11 if benchmark == "multi_class_incremental" else 2
