@@ -27,7 +27,7 @@ def build(
     distillation: float = 1.0,
     suppression: bool = True,
     second_stage_epochs: int = 15,
-    second_stage_learning_rate: float = 0.5,
+    second_stage_learning_rate: float = 0.02,
     alignment: bool = True,
     seed: int = 0,
     plugins: Sequence[SupervisedPlugin] = (),
@@ -49,8 +49,7 @@ def build(
         distillation: weight of the divergence from the previous network.
         suppression: keep the weights from old features to new classes at 0.
         second_stage_epochs: of the readout alone, on as many samples of each class; 0 for none.
-        second_stage_learning_rate: of these; larger than the publication's 0.1, as rates of sparse spikes are small
-            (chosen on validation data of SHD).
+        second_stage_learning_rate: of these (chosen on validation data of SHD).
         alignment: align logits in the second stage.
         seed: of draws in the second stage.
         plugins: further plugins.

@@ -184,8 +184,10 @@ def test_a_spiking_extractor_says_how_many_features_it_has() -> None:
     model = ExpandableClassifier(lambda: SpikeRates(spiking), 5)
     assert model.n_features == 2
     rasters = torch.ones(2, 9, 3)
-    expected = spiking.hidden2(spiking.hidden1(rasters)).mean(dim=1)
-    torch.testing.assert_close(model.features(rasters), expected)
+    spikes = spiking.hidden2(spiking.hidden1(rasters)).sum(dim=1)
+    assert spikes.any()
+    torch.testing.assert_close(model.features(rasters), spikes / 9 * 10)  # in ten of the nine time steps
+    torch.testing.assert_close(SpikeRates(spiking, per_steps=1)(rasters), spikes / 9)
 
 
 def test_errors_say_what_was_wanted() -> None:
@@ -199,6 +201,8 @@ def test_errors_say_what_was_wanted() -> None:
         avalanche_model_adaptation(network(), experience(7))
     with pytest.raises(ValueError, match="ends in a readout with `n_inputs`"):
         SpikeRates(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match="per_steps above 0 was wanted, 0 came"):
+        SpikeRates(RecurrentSNN(3, (4, 2), 5), per_steps=0)
 
 
 def test_an_extractor_in_the_place_of_a_function_is_refused() -> None:
