@@ -68,15 +68,10 @@ def markdown_tables(records: Sequence[Record], refusals: Sequence[Refusal] = (),
 def _table(
     place: _Place, summaries: Sequence[Summary], refused: Sequence[Refusal], planned: Mapping[str, set[int]]
 ) -> str:
-    benchmark = find_benchmark(place.benchmark)
+    benchmark, title = find_benchmark(place.benchmark), title_of(place.benchmark, place.stream)
     first, later = place.epochs
     epochs = f"{first} epochs on experience 0 and {later} on each later one"
-    lines = [
-        f"**{title_of(place.benchmark, place.stream)}** - {place.data_name}, {place.split} split, {epochs}",
-        "",
-        _HEAD,
-        _RULE,
-    ]
+    lines = [f"**{title}** - {place.data_name}, {place.split} split, {epochs}", "", _HEAD, _RULE]
     lines += [_row(summary, planned.get(summary.label, set())) for summary in summaries]
     labels = {id(r): describe_strategy(r.strategy, r.settings, r.benchmark) for r in refused}
     too_small = {labels[id(r)]: r.least_bytes for r in refused if r.least_bytes}
