@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
-def plot_fronts(summaries: Sequence[Summary], looks: Mapping[str, style.Look], folder: Path) -> list[Path]:
+def plot_fronts(summaries: Sequence[Summary], folder: Path) -> list[Path]:
     """Draw one figure for each data set and split: a panel for each benchmark, at its usual length of training.
 
     Where nothing was trained for as long as usual, whatever there is.
@@ -42,13 +42,14 @@ def plot_fronts(summaries: Sequence[Summary], looks: Mapping[str, style.Look], f
         of_figure = list(members)
         usual = [summary for summary in of_figure if summary.is_usual_length]
         path = folder / f"bytes-{data_name}-{split}.png"
-        paths.append(_plot_panels(usual or of_figure, looks, f"{data_name}, {split} split", path))
+        paths.append(_plot_panels(usual or of_figure, f"{data_name}, {split} split", path))
     return paths
 
 
-def _plot_panels(summaries: Sequence[Summary], looks: Mapping[str, style.Look], title: str, path: Path) -> Path:
+def _plot_panels(summaries: Sequence[Summary], title: str, path: Path) -> Path:
     names = sorted({summary.benchmark for summary in summaries})
     labels = best_first(summaries)
+    looks = {label: style.look(number) for number, label in enumerate(labels)}
     legend_height = 0.16 * (-(-len(labels) // 2) + 2)
     drawn = style.figure(4.1 * max(2, len(names)), 4.4 + legend_height)
     all_axes = drawn.subplots(1, len(names), squeeze=False, sharex=True, sharey=True)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from benchmarks.confusions import plot_confusions, with_confusion
 from benchmarks.fronts import plot_fronts
 from benchmarks.matrices import plot_matrices
 from benchmarks.records import Record
-from benchmarks.summaries import Summary, best_first, summarise, usual_epochs
+from benchmarks.summaries import Summary, summarise, usual_epochs
 
 #: Below, an accuracy matrix says no more than the curves do.
 _FEWEST_EXPERIENCES = 4
 _MOST_MATRICES = 12
 _MOST_CURVES = 9
+#: Percent: where curves are high up, the axis begins at a multiple of it.
+_GRID = 20
 
 
 def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
@@ -32,16 +34,14 @@ def plot_records(records: Sequence[Record], folder: Path) -> list[Path]:
         The files written.
     """
     all_summaries = summarise(records)
-    # A configuration looks the same in every figure, and the best have colours of their own.
-    looks = {label: style.look(number) for number, label in enumerate(best_first(all_summaries))}
-    paths = plot_fronts(all_summaries, looks, folder)
+    paths = plot_fronts(all_summaries, folder)
     # Summaries come sorted by exactly these five.
     groups = groupby(all_summaries, key=lambda s: (s.benchmark, s.data_name, s.split, s.stream, s.epochs))
     for (benchmark, data_name, split, stream, epochs), members in groups:
         summaries = sorted(members, key=lambda s: -s.final_accuracy)
         length = "" if epochs == usual_epochs(benchmark) else f"-{epochs[0]}+{epochs[1]}-epochs"
         name = f"{benchmark}-{data_name}-{split}{_in_a_file_name(stream)}{length}"
-        paths.append(_plot_curves(summaries, looks, folder / f"{name}.png"))
+        paths.append(_plot_curves(summaries, folder / f"{name}.png"))
         grown = [summary for summary in summaries if _n_experiences(summary) >= _FEWEST_EXPERIENCES]
         if grown:
             paths.append(plot_matrices(grown[:_MOST_MATRICES], folder / f"{name}-matrices.png"))
@@ -59,16 +59,18 @@ def _n_experiences(summary: Summary) -> int:
     return len(summary.records[0]["seen_accuracy"])
 
 
-def _plot_curves(summaries: Sequence[Summary], looks: Mapping[str, style.Look], path: Path) -> Path:
+def _plot_curves(summaries: Sequence[Summary], path: Path) -> Path:
     """Draw accuracy on the experiences seen so far: the best configurations, and the worst for comparison."""
     first = summaries[0]
     shown = [*summaries[:_MOST_CURVES], *summaries[_MOST_CURVES:][-1:]]
     drawn = style.figure(8.0, 6.4)
     axes = drawn.subplots()
-    for summary in shown:
-        look = looks[summary.label]
+    lowest = 100.0
+    for number, summary in enumerate(shown):
+        look = style.look(number)
         curves = np.array([record["seen_accuracy"] for record in summary.records]) * 100
         means, spread = curves.mean(axis=0), curves.std(axis=0, ddof=1 if len(curves) > 1 else 0)
+        lowest = min(lowest, float((means - spread).min()))
         if not summary.keeps_memory:
             axes.axhline(means[-1], linestyle="--", color=look["color"], label=summary.label)
             continue
@@ -77,7 +79,7 @@ def _plot_curves(summaries: Sequence[Summary], looks: Mapping[str, style.Look], 
             range(len(means)), means - spread, means + spread, color=look["color"], alpha=0.15, linewidth=0
         )
     axes.set_xticks(range(max(map(_n_experiences, shown))))
-    axes.set_ylim(0, 100)
+    axes.set_ylim(max(0.0, lowest - lowest % _GRID), 100)
     style.label(axes, "experience trained last", "accuracy on experiences seen so far (%)", first.title)
     drawn.legend(loc="outside lower center", ncols=1, fontsize=8, frameon=False)
     return style.save(drawn, path)

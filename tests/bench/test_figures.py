@@ -21,6 +21,19 @@ from benchmarks.summaries import summarise
 README = Path(__file__).parents[2] / "README.md"
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """Figures by the names of their files, none of which is written."""
+    figures: dict[str, Figure] = {}
+
+    def keep(figure: Figure, path: Path) -> Path:
+        figures[path.name] = figure
+        return path
+
+    monkeypatch.setattr(style, "save", keep)
+    return figures
+
+
 def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(style, "save", lambda figure, path: path)  # their names will do: to write them takes long
     paths = [*plots.plot_records(list(all_records(RESULTS)), tmp_path), *plot_galleries(RESULTS, tmp_path)]
@@ -100,16 +113,21 @@ def test_figures_are_more_than_empty_pages_and_the_same_each_time(tmp_path: Path
     assert all(path.read_bytes() == (tmp_path / f"{path.name}.first").read_bytes() for path in paths)
 
 
-def test_one_figure_of_bytes_with_all_benchmarks_at_their_usual_length(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("lowest", "begins_at"), [(0.859, 80), (0.8, 80), (0.79, 60), (0.05, 0)])
+def test_the_axis_of_curves_begins_below_the_lowest(
+    lowest: float, begins_at: float, tmp_path: Path, drawn: dict[str, Figure]
 ) -> None:
-    drawn: dict[str, Figure] = {}
+    records = [record_of("replay", final=0.9, seen_accuracy=[0.9, 0.9]), record_of(seen_accuracy=[0.9, lowest])]
+    plots.plot_records(records, tmp_path)
+    (axes,) = drawn["class_incremental-SHD-merged.png"].axes
+    assert axes.get_ylim() == (begins_at, 100)
+    best, worst = axes.lines
+    assert (best.get_color(), worst.get_color()) == style.COLOURS[:2], "whatever other figures have"
 
-    def keep(figure: Figure, path: Path) -> Path:
-        drawn[path.name] = figure
-        return path
 
-    monkeypatch.setattr(style, "save", keep)
+def test_one_figure_of_bytes_with_all_benchmarks_at_their_usual_length(
+    tmp_path: Path, drawn: dict[str, Figure]
+) -> None:
     records = [record_of(memory_bytes=0), record_of("ewc", benchmark="sample_incremental", final=0.5)]
     records += [record_of("replay", memory_bytes=2_000, final=final, seed=seed) for seed, final in ((0, 0.2), (1, 0.4))]
     long = record_of("replay")
