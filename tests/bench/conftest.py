@@ -11,9 +11,9 @@ from benchmarks.settings import RunPlan
 
 
 @pytest.fixture(scope="session")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
+def generated(generated_words: Path) -> str:
     """Folder in which the generated words of these tests are kept."""
-    return str(tmp_path_factory.mktemp("generated"))
+    return str(generated_words)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ BESIDE_EXEMPLARS = {
     "alade": NETWORK_BYTES,
     "wa": NETWORK_BYTES + 2 * 20,
 }
-ON_PUBLISHED_BENCHMARKS = ("naive", "joint", "cumulative", "replay", "compressed_latent_replay")
+ON_PUBLISHED_BENCHMARKS = ("naive", "joint", "compressed_latent_replay")
 
 
 def _is_quick(benchmark: str, strategy: str) -> bool:

@@ -180,8 +180,9 @@ def test_a_sweep_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_sweep_says_its_cost_does_what_is_missing_and_nothing_twice(
-    small: str, folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    small = str(write(tmp_path, SMALL.replace("multi_class_incremental", "class_incremental")))
     assert main(["sweep", small, "--dry-run", *folders]) == 0
     said = capsys.readouterr().out
     assert "Two strategies: 4 runs, 0 of them have a record" in said

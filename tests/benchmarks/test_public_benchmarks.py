@@ -65,8 +65,8 @@ def shd_root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def synthetic_root(tmp_path_factory):
-    return tmp_path_factory.mktemp("synthetic")
+def synthetic_root(generated_words):
+    return generated_words
 
 
 def classes(benchmark):

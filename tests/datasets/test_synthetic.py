@@ -16,8 +16,8 @@ from avalanche_snn.datasets.synthetic_speech import RawRandom, make_speakers, sp
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("synthetic")
+def root(generated_words: Path) -> Path:
+    return generated_words
 
 
 def both(root: Path, **options: Any) -> tuple[SyntheticSpokenDigits, SyntheticSpokenDigits]:

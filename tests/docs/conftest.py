@@ -1,18 +1,8 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def generated_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which generated data are kept, one for all processes of a test run."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    return folder / "generated_words"
 
 
 @pytest.fixture

@@ -177,7 +177,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("after", ["hidden1", "input"])
+@pytest.mark.parametrize("after", ["hidden1", pytest.param("input", marks=pytest.mark.slow)])
 def test_the_place_among_the_plugins_does_not_matter(name, after):
     states = []
     for first in (True, False):
