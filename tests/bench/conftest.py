@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,11 @@ def small_plan(generated: str) -> Callable[..., RunPlan]:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "networks"
+
+
+@pytest.fixture
+def hearing_interrupts() -> Iterator[None]:
+    """Let processes that are started hear Ctrl-C, which a shell tells its background jobs to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -211,7 +211,7 @@ SERIES = "class_incremental --strategy naive compressed_latent_replay --data syn
 
 
 @pytest.fixture
-def started(folders: list[str]) -> Iterator[subprocess.Popen[str]]:
+def started(folders: list[str], hearing_interrupts: None) -> Iterator[subprocess.Popen[str]]:
     """The command line in processes of its own, interrupted as a terminal would do it."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("two jobs need two cores")

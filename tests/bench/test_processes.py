@@ -179,6 +179,7 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.usefixtures("hearing_interrupts")
 def test_no_process_outlives_the_one_that_started_it(number: signal.Signals, tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     left = tmp_path / "left by who was killed"
