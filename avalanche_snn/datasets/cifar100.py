@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import datasets
 
+from avalanche_snn.datasets.downloads import unfinished
 from avalanche_snn.datasets.locations import dataset_root
 from avalanche_snn.datasets.shd_file import sha256_of
 
 _FILES = ("train", "test", "meta")
+_ELSEWHERE = (
+    "dataset_root= (root=) names the folder that holds cifar-100-python; so does the environment variable "
+    "AVALANCHE_SNN_DATA"
+)
 
 
 class _Unchecked(datasets.CIFAR100):
@@ -63,7 +70,7 @@ class CIFAR100(LabelledImages):
         sha256: of the file.
 
     Raises:
-        FileNotFoundError: no files, and no download.
+        FileNotFoundError: files are missing and may not, or could not, be downloaded.
     """
 
     def __init__(
@@ -71,16 +78,35 @@ class CIFAR100(LabelledImages):
     ) -> None:
         folder = dataset_root(root)
         files = folder / datasets.CIFAR100.base_folder
-        if all((files / name).is_file() for name in _FILES):
-            found = _Unchecked(str(folder), train=train)
-        elif download:
-            found = datasets.CIFAR100(str(folder), train=train, download=True)
-        else:
-            raise FileNotFoundError(
-                f"CIFAR-100 was wanted in {files}, but {', '.join(_FILES)} are not all there: name the folder that "
-                "holds cifar-100-python (argument root, or the variable AVALANCHE_SNN_DATA), or allow the download."
-            )
+        if missing := [name for name in _FILES if not (files / name).is_file()]:
+            if not download:
+                raise FileNotFoundError(
+                    f"CIFAR-100 was wanted in {files}, which lacks {', '.join(missing)}: download=True fetches it; "
+                    f"{_ELSEWHERE}"
+                )
+            _fetch(files)
+        found = _Unchecked(str(folder), train=train)
         images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
         super().__init__(images, [int(label) for label in found.targets])
         self.classes: list[str] = list(found.classes)
         self.sha256 = sha256_of(files / ("train" if train else "test"))
+
+
+def _fetch(files: Path) -> None:
+    """Have torchvision download, verify and unpack the official files, and put them in their folder.
+
+    Raises:
+        FileNotFoundError: the download failed, or the folder cannot be written to; says what to do instead.
+    """
+    with unfinished(files, partial(_failure, files)) as within:
+        datasets.CIFAR100(str(within), download=True)
+        for name in _FILES:
+            os.replace(within / datasets.CIFAR100.base_folder / name, files / name)
+
+
+def _failure(files: Path, reason: str) -> str:
+    return (
+        f"CIFAR-100 was wanted in {files} and could not be downloaded ({reason}). Try again with an internet "
+        f"connection, or unpack {datasets.CIFAR100.filename} from https://www.cs.toronto.edu/~kriz/cifar.html in "
+        f"{files.parent}; {_ELSEWHERE}"
+    )

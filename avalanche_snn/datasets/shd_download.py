@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import shutil
-import tempfile
-import zipfile
+from functools import partial
 from pathlib import Path
+
+from avalanche_snn.datasets.downloads import unfinished
 
 
 def download_shd(folder: Path, *, train: bool) -> None:
     """Fetch ``shd_train.h5`` or ``shd_test.h5`` into ``folder``; tonic downloads, verifies and unpacks it.
-
-    All of that happens in a folder of its own, and the file is moved into place when it is whole: what an interrupted
-    download leaves behind is never taken for data.
 
     Raises:
         FileNotFoundError: the download failed, or ``folder`` cannot be written to; says what to do instead.
@@ -23,20 +19,11 @@ def download_shd(folder: Path, *, train: bool) -> None:
     import tonic
 
     file_name = "shd_train.h5" if train else "shd_test.h5"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".download-", dir=folder))
-    except OSError as error:
-        raise FileNotFoundError(_failure(folder / file_name, f"{folder} cannot be written to: {error}")) from error
-    try:
-        tonic.datasets.SHD(save_to=str(unfinished), train=train)
+    with unfinished(folder, partial(_failure, folder / file_name)) as within:
+        tonic.datasets.SHD(save_to=str(within), train=train)
         # The archive goes along: tonic's own SHD class looks for it, and would fetch it once more.
         for name in (f"{file_name}.zip", file_name):
-            os.replace(unfinished / "SHD" / name, folder / name)
-    except (OSError, RuntimeError, http.client.HTTPException, zipfile.BadZipFile) as error:
-        raise FileNotFoundError(_failure(folder / file_name, f"{type(error).__name__}: {error}")) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            os.replace(within / "SHD" / name, folder / name)
 
 
 def _failure(path: Path, reason: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import urllib.error
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_cifar100 import N_TEST, N_TRAIN, write_small_cifar100
+from torchvision import datasets
 
 from avalanche_snn.benchmarks import CIFAR100Incremental
 from avalanche_snn.datasets import CIFAR100
@@ -94,5 +98,34 @@ def test_errors_say_what_was_wanted(root: Path, tmp_path: Path) -> None:
         CIFAR100Incremental(10, class_order=[1, 2], dataset_root=root)
     with pytest.raises(ValueError, match="validation is a share"):
         CIFAR100Incremental(10, validation=1.0, dataset_root=root)
-    with pytest.raises(FileNotFoundError, match="train, test, meta are not all there"):
+    with pytest.raises(FileNotFoundError, match="which lacks train, test, meta: download=True fetches it"):
         CIFAR100(tmp_path, download=False)
+
+
+def test_what_torchvision_fetches_is_used_and_kept(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch(self: Any) -> None:
+        shutil.copytree(root / "cifar-100-python", Path(self.root) / "cifar-100-python")
+
+    monkeypatch.setattr(datasets.CIFAR100, "download", fetch)
+    monkeypatch.setattr(datasets.CIFAR100, "_check_integrity", lambda self: True)
+    monkeypatch.setattr(datasets.CIFAR100, "meta", {**datasets.CIFAR100.meta, "md5": None})
+    fetched = CIFAR100(tmp_path, train=False)
+    assert torch.equal(fetched.images, CIFAR100(root, train=False).images)
+    assert sorted(path.name for path in (tmp_path / "cifar-100-python").iterdir()) == ["meta", "test", "train"]
+    monkeypatch.setattr(datasets.CIFAR100, "download", lambda self: pytest.fail("fetched once more"))
+    assert len(CIFAR100(tmp_path, train=True)) == len(CIFAR100(root, train=True))
+
+
+def test_a_download_that_breaks_off_says_what_to_do_and_leaves_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(self: Any) -> None:
+        folder = Path(self.root) / "cifar-100-python"
+        folder.mkdir()
+        shutil.copy(root / "cifar-100-python" / "train", folder)
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(datasets.CIFAR100, "download", break_off)
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded .*no route to host.* AVALANCHE_SNN_DATA"):
+        CIFAR100(tmp_path)
+    assert list((tmp_path / "cifar-100-python").iterdir()) == []
