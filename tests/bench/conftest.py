@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
+from benchmarks import style
 from benchmarks.plans import make_plan
 from benchmarks.settings import RunPlan
 
@@ -42,3 +44,16 @@ def hearing_interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
+    """Figures by the names of their files, none of which is written."""
+    figures: dict[str, Figure] = {}
+
+    def keep(figure: Figure, path: Path) -> Path:
+        figures[path.name] = figure
+        return path
+
+    monkeypatch.setattr(style, "save", keep)
+    return figures

@@ -13,7 +13,6 @@ import pytest
 from matplotlib.figure import Figure
 
 import strategies
-from benchmarks import style
 from benchmarks.catalogue import find_benchmark, find_strategy, strategy_names
 from benchmarks.cli import CUT_OFF, main
 from benchmarks.plans import make_plan
@@ -123,7 +122,11 @@ def test_unknown_names_say_what_there_is() -> None:
 
 
 def test_a_new_strategy_is_one_file(
-    small_plan: Callable[..., RunPlan], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    small_plan: Callable[..., RunPlan],
+    tmp_path: Path,
+    cache: Path,
+    drawn: dict[str, Figure],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "elastic.py").write_text(
         "from avalanche.training.supervised import EWC\n"
@@ -142,15 +145,10 @@ def test_a_new_strategy_is_one_file(
     label = label_of(shown)
     assert label.startswith("elastic")
     assert f"| {label} | " in markdown_tables([shown])
-    drawn: list[Figure] = []
-
-    def keep(figure: Figure, path: Path) -> Path:
-        drawn.append(figure)
-        return path
-
-    monkeypatch.setattr(style, "save", keep)
     plot_records([shown], tmp_path)
-    assert label in [text.get_text() for figure in drawn for legend in figure.legends for text in legend.get_texts()]
+    assert label in [
+        text.get_text() for figure in drawn.values() for legend in figure.legends for text in legend.get_texts()
+    ]
     sys.modules.pop("strategies.elastic")
     assert record["settings"]["options"] == {"ewc_lambda": 10.0}
     # 70 x 24 + 24 x 24 + 24 x 16 + 16 x 16 + 16 x 20 weights. EWC keeps a copy and an importance of each, in float32,

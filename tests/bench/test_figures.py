@@ -21,19 +21,6 @@ from benchmarks.summaries import summarise
 README = Path(__file__).parents[2] / "README.md"
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """Figures by the names of their files, none of which is written."""
-    figures: dict[str, Figure] = {}
-
-    def keep(figure: Figure, path: Path) -> Path:
-        figures[path.name] = figure
-        return path
-
-    monkeypatch.setattr(style, "save", keep)
-    return figures
-
-
 def test_every_readme_figure_is_drawn_from_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(style, "save", lambda figure, path: path)  # their names will do: to write them takes long
     paths = [*plots.plot_records(list(all_records(RESULTS)), tmp_path), *plot_galleries(RESULTS, tmp_path)]
